@@ -1,0 +1,29 @@
+"""Floor 2: memory. One file per recurrence, one contract (`Memory`), one table (`MEMORIES`)."""
+
+from throughtime.memory import initialisers as initialisers
+from throughtime.memory.activations import ACTIVATIONS as ACTIVATIONS
+from throughtime.memory.base import Memory as Memory
+from throughtime.memory.base import NoState as NoState
+from throughtime.memory.elman import Elman as Elman
+from throughtime.memory.elman import ElmanState as ElmanState
+from throughtime.memory.gated import Gated as Gated
+from throughtime.memory.gru import GRU as GRU
+from throughtime.memory.gru import GRUState as GRUState
+from throughtime.memory.jordan import Jordan as Jordan
+from throughtime.memory.jordan import JordanState as JordanState
+from throughtime.memory.lstm import LSTM as LSTM
+from throughtime.memory.lstm import LSTMState as LSTMState
+from throughtime.memory.none import Memoryless as Memoryless
+from throughtime.memory.readout import Readout as Readout
+from throughtime.memory.readout import WithReadout as WithReadout
+from throughtime.memory.registry import MEMORIES as MEMORIES
+from throughtime.memory.registry import MemorySpec as MemorySpec
+from throughtime.memory.registry import Option as Option
+from throughtime.memory.registry import check_memory as check_memory
+from throughtime.memory.registry import make_memory as make_memory
+from throughtime.memory.registry import memory_options as memory_options
+from throughtime.memory.stack import Stack as Stack
+from throughtime.memory.stack import StackState as StackState
+from throughtime.memory.tdnn import TDNN as TDNN
+from throughtime.memory.tdnn import TDNNState as TDNNState
+from throughtime.memory.unroll import per_row as per_row
