@@ -1,0 +1,14 @@
+"""Floor 3: what reinforcement learning computes, as pure functions on arrays."""
+
+from throughtime.rl.distributions import Categorical as Categorical
+from throughtime.rl.distributions import DiagonalGaussian as DiagonalGaussian
+from throughtime.rl.distributions import Distribution as Distribution
+from throughtime.rl.losses import approximate_kl as approximate_kl
+from throughtime.rl.losses import clipped_policy_loss as clipped_policy_loss
+from throughtime.rl.losses import standardise as standardise
+from throughtime.rl.losses import value_loss as value_loss
+from throughtime.rl.moments import Moments as Moments
+from throughtime.rl.returns import generalised_advantages as generalised_advantages
+from throughtime.rl.returns import true_next_values as true_next_values
+from throughtime.rl.sequences import cut as cut
+from throughtime.rl.sequences import join_starts as join_starts

@@ -1,0 +1,110 @@
+"""Action distributions: what a policy head emits, drawn with noise that was made beforehand.
+
+Noise comes in from outside (`noise_like`), so that one call can draw it for a whole rollout: random bits are among the larger
+costs of acting on a CPU.
+"""
+
+from typing import NamedTuple, Protocol, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+LOG_2PI = 1.8378770664093453
+
+
+class Distribution(Protocol):
+    """Over the last axis; all methods keep the leading axes."""
+
+    def sample(self, noise: Array) -> Array:
+        """One action an entry, a deterministic function of `noise` (see `noise`)."""
+        ...
+
+    def mode(self) -> Array:
+        """The most probable action."""
+        ...
+
+    def log_prob(self, action: Array) -> Array:
+        """The log-probability (density) of `action`."""
+        ...
+
+    def entropy(self) -> Array:
+        """In nats."""
+        ...
+
+    def kl(self, other: Self) -> Array:
+        """KL(self ‖ other), in nats."""
+        ...
+
+
+class Categorical(NamedTuple):
+    """Over the integers 0 … A−1."""
+
+    logits: Float[Array, "*batch A"]
+
+    @staticmethod
+    def noise(key: PRNGKeyArray, shape: tuple[int, ...], size: int) -> Float[Array, "*batch"]:
+        """Uniform noise for `sample`: one number an action. `size` is not used."""
+        del size
+        return jax.random.uniform(key, shape)
+
+    def sample(self, noise: Float[Array, "*batch"]) -> Int[Array, "*batch"]:
+        """By the inverse of the cumulative distribution: one uniform number an action, where Gumbel noise takes A."""
+        cumulative = jnp.cumsum(jax.nn.softmax(self.logits), axis=-1)
+        # The last entry is 1 up to rounding and is left out: no draw can fall beyond it.
+        return jnp.sum(noise[..., None] >= cumulative[..., :-1], axis=-1, dtype=jnp.int32)
+
+    def mode(self) -> Int[Array, "*batch"]:
+        """The action of the greatest logit."""
+        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+    def log_prob(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """Log-probability."""
+        # A one-hot sum, where a gather's backward pass would be a scatter.
+        chosen = action[..., None] == jnp.arange(self.logits.shape[-1], dtype=action.dtype)
+        return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        """−Σ p log p."""
+        log_p = jax.nn.log_softmax(self.logits)
+        return -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
+
+    def kl(self, other: "Categorical") -> Float[Array, "*batch"]:
+        """Σ p (log p − log q)."""
+        log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+class DiagonalGaussian(NamedTuple):
+    """Independent normals over the last axis."""
+
+    mean: Float[Array, "*batch A"]
+    log_std: Float[Array, "*batch A"]
+
+    @staticmethod
+    def noise(key: PRNGKeyArray, shape: tuple[int, ...], size: int) -> Float[Array, "*batch A"]:
+        """Standard normal noise for `sample`."""
+        return jax.random.normal(key, (*shape, size))
+
+    def sample(self, noise: Float[Array, "*batch A"]) -> Float[Array, "*batch A"]:
+        """mean + std · noise."""
+        return self.mean + jnp.exp(self.log_std) * noise
+
+    def mode(self) -> Float[Array, "*batch A"]:
+        """The mean."""
+        return self.mean
+
+    def log_prob(self, action: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
+        """Log-density, summed over the last axis."""
+        z = (action - self.mean) * jnp.exp(-self.log_std)
+        return jnp.sum(-0.5 * z * z - self.log_std - 0.5 * LOG_2PI, axis=-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        """Σ (log std + ½ log 2πe)."""
+        return jnp.sum(self.log_std + 0.5 * (1.0 + LOG_2PI), axis=-1)
+
+    def kl(self, other: "DiagonalGaussian") -> Float[Array, "*batch"]:
+        """Closed form, summed over the last axis."""
+        ratio = jnp.exp(2.0 * (self.log_std - other.log_std))
+        shift = (self.mean - other.mean) * jnp.exp(-other.log_std)
+        return jnp.sum(0.5 * (ratio + shift * shift - 1.0) - self.log_std + other.log_std, axis=-1)
