@@ -1,0 +1,188 @@
+"""Actor and critic with memory: encoder → memory → heads, on one memory or on two."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from throughtime.core import ConfigError
+from throughtime.envs import Discrete, Space
+from throughtime.memory import Memory, Readout, make_memory
+from throughtime.memory.initialisers import orthogonal
+from throughtime.rl import Categorical, DiagonalGaussian
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The policy's network: encoder → memory → heads."""
+
+    memory: str = "gru"
+    """The recurrence: elman, jordan, lstm, gru, tdnn, or none for a memoryless policy."""
+    hidden_size: int = 64
+    """Hidden units of each memory layer."""
+    num_layers: int = 1
+    """Memory layers on top of each other."""
+    residual: bool = False
+    """Adds each memory layer's input to its output (layers of one width)."""
+    memory_options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Options of the memory itself, e.g. chrono for gru and lstm, taps for tdnn."""
+    encoder: tuple[int, ...] = (64,)
+    """Widths of the feed-forward layers before the memory; empty for none."""
+    activation: str = "tanh"
+    """Of the encoder: tanh or relu."""
+    separate_critic: bool = False
+    """Gives the critic an encoder and a memory of its own."""
+    previous_action: bool = False
+    """Feeds the last action back as an input (one-hot, or its values)."""
+    previous_reward: bool = False
+    """Feeds the last reward back as an input."""
+    normalise_observations: bool = False
+    """Standardises observations by their running mean and variance."""
+    initial_log_std: float = 0.0
+    """Log standard deviation of continuous actions at the start, in units where the action range is [-1, 1]."""
+
+
+class Tower(Memory):
+    """Feed-forward layers before a memory: itself a Memory, whose projection runs over all time steps at once."""
+
+    encoder: tuple[Readout, ...]
+    memory: Memory
+    input_size: int = eqx.field(static=True)
+    output_size: int = eqx.field(static=True)
+
+    def __init__(self, input_size: int, config: NetworkConfig, key: PRNGKeyArray):
+        """Builds the encoder (orthogonal, gain √2) and the memory of `config` for inputs `[B, input_size]`."""
+        *keys, key_memory = jax.random.split(key, len(config.encoder) + 1)
+        widths = (input_size, *config.encoder)
+        self.encoder = tuple(
+            Readout(i, o, config.activation, initialiser=lambda *a: orthogonal(*a, gain=2**0.5), key=k)
+            for i, o, k in zip(widths[:-1], widths[1:], keys, strict=True)
+        )
+        self.memory = make_memory(
+            config.memory,
+            widths[-1],
+            config.hidden_size,
+            num_layers=config.num_layers,
+            residual=config.residual,
+            key=key_memory,
+            **config.memory_options,
+        )
+        self.input_size, self.output_size = input_size, self.memory.output_size
+
+    def _encode(self, x: Float[Array, "*batch I"]) -> Float[Array, "*batch E"]:
+        for layer in self.encoder:
+            x = layer(x)
+        return x
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The memory's."""
+        return self.memory.initial_state(batch_size)
+
+    def project(self, x: Float[Array, "*batch I"]) -> Any:
+        """Encoder, then the memory's own projection."""
+        return self.memory.project(self._encode(x))
+
+    def advance(self, state: Any, projected: Any) -> tuple[Any, Float[Array, "B H"]]:
+        """The memory's."""
+        return self.memory.advance(state, projected)
+
+    def unroll(
+        self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+    ) -> tuple[Any, Float[Array, "T B H"]]:
+        """The encoder over all steps at once, then the memory's own unroll."""
+        return self.memory.unroll(state, self._encode(xs), resets)
+
+
+class PolicyHead(eqx.Module):
+    """A linear map to the parameters of the action distribution."""
+
+    linear: Readout
+    log_std: Float[Array, " A"] | None
+
+    def __init__(self, input_size: int, space: Space, initial_log_std: float, key: PRNGKeyArray):
+        """Orthogonal with gain 0.01: the first policy is close to uniform, so that it explores."""
+        size = space.n if isinstance(space, Discrete) else _box_size(space)
+        self.linear = Readout(
+            input_size, size, initialiser=lambda *a: orthogonal(*a, gain=0.01), key=key
+        )
+        self.log_std = None if isinstance(space, Discrete) else jnp.full(size, initial_log_std)
+
+    def __call__(self, features: Float[Array, "*batch H"]) -> Categorical | DiagonalGaussian:
+        """The distribution over actions."""
+        y = self.linear(features)
+        if self.log_std is None:
+            return Categorical(y)
+        return DiagonalGaussian(y, jnp.broadcast_to(self.log_std, y.shape))
+
+
+class NetworkState(NamedTuple):
+    """What the network remembers; `critic` is None where actor and critic share their memory."""
+
+    actor: Any
+    critic: Any
+
+
+class ActorCritic(eqx.Module):
+    """Encoder → memory → heads. One tower for both, or one each."""
+
+    actor: Tower
+    critic: Tower | None
+    policy_head: PolicyHead
+    value_head: Readout
+
+    def __init__(self, input_size: int, space: Space, config: NetworkConfig, key: PRNGKeyArray):
+        """Builds the network.
+
+        Args:
+            input_size: features of one input (observation, and previous action and reward where they are on).
+            space: the action space.
+            config: widths and kinds.
+            key: for the random weights.
+        """
+        key_actor, key_critic, key_policy, key_value = jax.random.split(key, 4)
+        self.actor = Tower(input_size, config, key_actor)
+        self.critic = Tower(input_size, config, key_critic) if config.separate_critic else None
+        width = self.actor.output_size
+        self.policy_head = PolicyHead(width, space, config.initial_log_std, key_policy)
+        self.value_head = Readout(width, 1, initialiser=orthogonal, key=key_value)
+
+    def initial_state(self, batch_size: int) -> NetworkState:
+        """The state before the first input of each of `batch_size` sequences."""
+        critic = None if self.critic is None else self.critic.initial_state(batch_size)
+        return NetworkState(self.actor.initial_state(batch_size), critic)
+
+    def step(
+        self, state: NetworkState, x: Float[Array, "B I"]
+    ) -> tuple[NetworkState, Categorical | DiagonalGaussian, Float[Array, " B"]]:
+        """One time step: the next state, the action distribution and the value `[B]`."""
+        actor, features = self.actor.step(state.actor, x)
+        critic, critic_features = state.critic, features
+        if self.critic is not None:
+            critic, critic_features = self.critic.step(state.critic, x)
+        return NetworkState(actor, critic), self.policy_head(features), self._value(critic_features)
+
+    def unroll(
+        self, state: NetworkState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+    ) -> tuple[NetworkState, Categorical | DiagonalGaussian, Float[Array, "T B"]]:
+        """All time steps: the last state, the distributions `[T, B, A]` and the values `[T, B]`."""
+        actor, features = self.actor.unroll(state.actor, xs, resets)
+        critic, critic_features = state.critic, features
+        if self.critic is not None:
+            critic, critic_features = self.critic.unroll(state.critic, xs, resets)
+        return NetworkState(actor, critic), self.policy_head(features), self._value(critic_features)
+
+    def _value(self, features: Float[Array, "*batch H"]) -> Float[Array, "*batch"]:
+        return self.value_head(features)[..., 0]
+
+
+def _box_size(space: Space) -> int:
+    if len(space.shape) != 1:
+        raise ConfigError(
+            f"An action space of shape {space.shape} has no policy head.",
+            "Continuous actions are vectors [A].",
+            "Flatten the action in the environment.",
+        )
+    return space.shape[0]

@@ -1,0 +1,160 @@
+"""The policy a user acts with: its memory state lies in the caller's hands."""
+
+from typing import Any, NamedTuple, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from throughtime.agents.network import ActorCritic, NetworkConfig, NetworkState
+from throughtime.core import ConfigError, select_rows
+from throughtime.envs import Box, Discrete, Environment, Space
+from throughtime.rl import Categorical, DiagonalGaussian, Moments
+
+
+class PolicyState(NamedTuple):
+    """What a policy carries from step to step, `[B, ...]`. Never share it between episodes without a reset."""
+
+    network: NetworkState
+    previous_action: Array | None  # as drawn; None where the policy does not read it
+
+
+class Policy(eqx.Module):
+    """Network, observation normaliser and action bounds: all that is needed to act."""
+
+    network: ActorCritic
+    observation_moments: Moments | None
+    action_space: Space = eqx.field(static=True)
+    observation_shape: tuple[int, ...] = eqx.field(static=True)
+    reads_previous_action: bool = eqx.field(static=True)
+    reads_previous_reward: bool = eqx.field(static=True)
+
+    def __init__(self, env: Environment, config: NetworkConfig, key: PRNGKeyArray):
+        """A fresh policy for `env`.
+
+        Args:
+            env: gives the observation and action spaces.
+            config: the network.
+            key: for the random weights.
+        """
+        self.action_space, self.observation_shape = env.action_space, env.observation_space.shape
+        self.reads_previous_action = config.previous_action
+        self.reads_previous_reward = config.previous_reward
+        size = 1
+        for n in self.observation_shape:
+            size *= n
+        self.observation_moments = Moments.create((size,)) if config.normalise_observations else None
+        if config.previous_action:
+            size += self.action_space.n if isinstance(self.action_space, Discrete) else self.action_space.shape[0]
+        size += config.previous_reward
+        self.network = ActorCritic(size, self.action_space, config, key)
+
+    def initial_state(self, batch_size: int) -> PolicyState:
+        """The state before an episode's first observation, for `batch_size` episodes at once."""
+        previous = self._no_action(batch_size) if self.reads_previous_action else None
+        return PolicyState(self.network.initial_state(batch_size), previous)
+
+    @eqx.filter_jit
+    def act(
+        self,
+        state: PolicyState,
+        observation: Array,
+        reset: Bool[Array, " B"],
+        *,
+        reward: Float[Array, " B"] | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[PolicyState, Array]:
+        """One action for each of B episodes.
+
+        Args:
+            state: as `initial_state` or the last call returned it.
+            observation: `[B, ...]`.
+            reset: `[B]`; true where `observation` is the first of an episode: the state is replaced before it is read.
+            reward: `[B]`, of the step before; needed by a policy with `previous_reward`.
+            key: draws the action; None takes the most probable one.
+
+        Returns:
+            The next state and the actions, as the environment takes them: int32 `[B]`, or float32 `[B, A]` within bounds.
+        """
+        reset = jnp.asarray(reset, bool)
+        state = self.reset_where(reset, state)
+        x = self.inputs(state, jnp.asarray(observation), reset, None if reward is None else jnp.asarray(reward))
+        network, distribution, _ = self.network.step(state.network, x)
+        if key is None:
+            action = distribution.mode()
+        else:
+            action = distribution.sample(self.noise(key, reset.shape))
+        return self.remember(network, action), self.to_environment(action)
+
+    def reset_where(self, reset: Bool[Array, " B"], state: PolicyState) -> PolicyState:
+        """`initial_state` in the rows where `reset` holds."""
+        return select_rows(reset, self.initial_state(reset.shape[0]), state)
+
+    def inputs(
+        self,
+        state: PolicyState,
+        observation: Float[Array, "B *shape"],
+        reset: Bool[Array, " B"],
+        reward: Float[Array, " B"] | None,
+    ) -> Float[Array, "B I"]:
+        """The network's input: normalised observation, then previous action and reward where they are on.
+
+        The first input of an episode has neither: its previous action is a vector of zeros, its previous reward zero.
+        """
+        x = observation.reshape(observation.shape[0], -1)
+        if self.observation_moments is not None:
+            x = self.observation_moments.standardise(x)
+        parts = [x]
+        if state.previous_action is not None:
+            if isinstance(self.action_space, Discrete):
+                parts.append(jax.nn.one_hot(state.previous_action, self.action_space.n, dtype=x.dtype))
+            else:
+                parts.append(state.previous_action)
+        if self.reads_previous_reward:
+            if reward is None:
+                raise ConfigError(
+                    "This policy reads the previous reward, and none was given.",
+                    "It was trained with previous_reward = true.",
+                    "Pass reward=[...] (zeros at an episode's first step) to act.",
+                )
+            parts.append(jnp.where(reset, 0.0, reward)[:, None])
+        return jnp.concatenate(parts, axis=1) if len(parts) > 1 else x
+
+    def remember(self, network: NetworkState, action: Array) -> PolicyState:
+        """The state after `action` was chosen."""
+        return PolicyState(network, action if self.reads_previous_action else None)
+
+    def noise(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
+        """The noise that `Distribution.sample` takes, for `shape` actions."""
+        if isinstance(self.action_space, Discrete):
+            return Categorical.noise(key, shape, self.action_space.n)
+        return DiagonalGaussian.noise(key, shape, self.action_space.shape[0])
+
+    def to_environment(self, action: Array) -> Array:
+        """An action as drawn → as the environment takes it.
+
+        Continuous actions are drawn in units where the range is [-1, 1]; they are clipped to it and mapped to the bounds. The
+        log-probability stays that of the action as drawn.
+        """
+        space = self.action_space
+        if isinstance(space, Box):
+            middle, half = 0.5 * (space.high + space.low), 0.5 * (space.high - space.low)
+            action = middle + half * jnp.clip(action, -1.0, 1.0)
+        return action
+
+    def observe(self, observations: Float[Array, "T B *shape"]) -> Self:
+        """This policy with its observation normaliser moved on by a rollout's observations."""
+        if self.observation_moments is None:
+            return self
+        flat = observations.reshape(*observations.shape[:2], -1)
+        return eqx.tree_at(lambda p: p.observation_moments, self, self.observation_moments.update(flat))
+
+    def _no_action(self, batch_size: int) -> Array:
+        if isinstance(self.action_space, Discrete):
+            return jnp.full(batch_size, -1, jnp.int32)  # one_hot(-1) is a vector of zeros
+        return jnp.zeros((batch_size, *self.action_space.shape))
+
+    def replace_arrays(self, arrays: Any) -> Self:
+        """This policy with other arrays (a tree of the same structure)."""
+        return eqx.combine(arrays, eqx.filter(self, eqx.is_array, inverse=True))

@@ -1,0 +1,364 @@
+"""Recurrent proximal policy optimisation (Schulman et al. 2017) with the state boundary of docs/architecture.md.
+
+One iteration acts for T steps in B environments, cuts the rollout into sequences of `bptt_length` steps that start from their
+stored states, and takes `epochs` × `minibatches` gradient steps on them, each by backpropagation through time over whole
+sequences. Everything, many iterations in a row, is one compiled program.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from throughtime.agents.network import NetworkConfig, NetworkState
+from throughtime.agents.policy import Policy
+from throughtime.agents.ppo_config import PPOConfig, check
+from throughtime.agents.rollout import Actors, Rollout, collect, start
+from throughtime.envs import Environment, VectorEnvironment
+from throughtime.gradients import clip_by_global_norm, clip_by_value
+from throughtime.rl import (
+    Moments,
+    approximate_kl,
+    clipped_policy_loss,
+    cut,
+    generalised_advantages,
+    join_starts,
+    standardise,
+    true_next_values,
+    value_loss,
+)
+
+PREFLIGHT_TOLERANCE = 1e-5
+
+
+class TrainState(NamedTuple):
+    """Everything that a checkpoint has to hold for a run to go on bit for bit."""
+
+    policy: Policy
+    optimiser: optax.OptState
+    actors: Actors
+    discounted_return: Float[Array, " B"] | None
+    return_moments: Moments | None
+    key: PRNGKeyArray
+    iteration: Int[Array, ""]
+
+
+class Fault(NamedTuple):
+    """Why a chunk stopped early; `kind` 0 means it did not."""
+
+    kind: Int[Array, ""]
+    time: Int[Array, ""]  # step within the rollout
+    environment: Int[Array, ""]
+    action: Array
+    reward: Float[Array, ""]
+    replay_error: Float[Array, ""]
+
+
+FAULT_NONE, FAULT_INPUT, FAULT_REPLAY, FAULT_GRADIENT = range(4)
+
+
+class Metrics(NamedTuple):
+    """Of one iteration. Losses are means over its gradient steps."""
+
+    episodes: Array
+    episode_return: Array  # mean over the episodes that ended in this iteration; NaN where none did
+    episode_length: Array
+    policy_loss: Array
+    value_loss: Array
+    entropy: Array
+    approximate_kl: Array
+    clip_fraction: Array
+    gradient_norm: Array  # before clipping
+    updates: Array  # gradient steps taken (fewer than epochs · minibatches after a KL stop)
+    learning_rate: Array
+    first_ratio_error: Array  # max |ρ − 1| before the first update: 0 up to rounding, or the state boundary is broken
+
+
+class Sequences(NamedTuple):
+    """Contiguous sequences for BPTT: `[k, N, ...]`, and the states `[N, ...]` they start from."""
+
+    starts: NetworkState
+    inputs: Float[Array, "k N I"]
+    resets: Bool[Array, "k N"]
+    actions: Array
+    log_probs: Float[Array, "k N"]
+    values: Float[Array, "k N"]
+    advantages: Float[Array, "k N"]
+    targets: Float[Array, "k N"]
+
+
+class PPO:
+    """Recurrent PPO on one environment: pure functions of a `TrainState`.
+
+    Args:
+        env: the environment.
+        config: the algorithm.
+        network: the policy's network.
+
+    Raises:
+        ConfigError: sizes that do not fit together.
+    """
+
+    def __init__(self, env: Environment, config: PPOConfig, network: NetworkConfig):
+        check(config, network)
+        self.env, self.config, self.network_config = env, config, network
+        self.environments = VectorEnvironment(env, config.num_envs)
+        self.bptt_length = config.bptt_length or config.rollout_length
+        self.optimiser = optax.scale_by_adam(eps=1e-5)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one iteration, T · B."""
+        return self.config.rollout_length * self.config.num_envs
+
+    def init(self, seed: int | Array) -> TrainState:
+        """A fresh policy and fresh environments."""
+        key_policy, key_start, key = jax.random.split(jax.random.key(seed), 3)
+        policy = Policy(self.env, self.network_config, key_policy)
+        B, normalise = self.config.num_envs, self.config.normalise_returns
+        return TrainState(
+            policy=policy,
+            optimiser=self.optimiser.init(policy.network),
+            actors=start(policy, self.environments, key_start),
+            discounted_return=jnp.zeros(B) if normalise else None,
+            return_moments=Moments.create(()) if normalise else None,
+            key=key,
+            iteration=jnp.zeros((), jnp.int32),
+        )
+
+    def run(
+        self, state: TrainState, iterations: Int[Array, ""], total: Int[Array, ""], buffer: int
+    ) -> tuple[TrainState, Metrics, Int[Array, ""], Fault]:
+        """Up to `iterations` iterations; stops early at a fault.
+
+        Args:
+            state: where to go on.
+            iterations: how many, at most `buffer`.
+            total: iterations of the whole run, for the learning-rate schedule.
+            buffer: room for metrics (a static size).
+
+        Returns:
+            The state, the metrics `[buffer]` (the first `iterations` entries count), how many iterations were completed, and
+            the fault. After a fault the state is the one from before the iteration it happened in.
+        """
+        first = state.iteration
+        shapes = jax.eval_shape(self.iterate, state, total, first)[1:]
+        metrics = jax.tree.map(lambda s: jnp.zeros((buffer, *s.shape), s.dtype), shapes[0])
+        fault = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[1])
+
+        def more(carry):
+            _, _, i, fault = carry
+            return (i < iterations) & (fault.kind == FAULT_NONE)
+
+        def body(carry):
+            state, metrics, i, _ = carry
+            after, row, fault = self.iterate(state, total, first)
+            good = fault.kind == FAULT_NONE
+            state = jax.tree.map(lambda a, b: jnp.where(good, a, b), after, state)
+            metrics = jax.tree.map(lambda m, r: m.at[i].set(r), metrics, row)
+            return state, metrics, i + good.astype(jnp.int32), fault
+
+        return jax.lax.while_loop(more, body, (state, metrics, jnp.zeros((), jnp.int32), fault))
+
+    def iterate(
+        self, state: TrainState, total: Int[Array, ""], first: Int[Array, ""]
+    ) -> tuple[TrainState, Metrics, Fault]:
+        """One iteration: act, estimate advantages, update.
+
+        Args:
+            state: before it.
+            total: iterations of the whole run.
+            first: the iteration in which this process began: the preflight runs there.
+        """
+        config = self.config
+        key, key_rollout, key_update = jax.random.split(state.key, 3)
+        policy = state.policy
+        actors, rollout, starts, last_values = collect(
+            policy, self.environments, state.actors, key_rollout, config.rollout_length, self.bptt_length
+        )
+        rewards, discounted_return, return_moments = self._scaled_rewards(state, rollout)
+        next_values = true_next_values(
+            rollout.values, last_values, rollout.final_values, rollout.truncated
+        )
+        advantages = generalised_advantages(
+            rewards,
+            rollout.values,
+            next_values,
+            rollout.terminated,
+            rollout.truncated,
+            discount=config.discount,
+            trace=config.gae_lambda,
+        )
+        sequences = Sequences(
+            join_starts(starts),
+            *cut(
+                (
+                    rollout.inputs,
+                    rollout.resets,
+                    rollout.actions,
+                    rollout.log_probs,
+                    rollout.values,
+                    advantages,
+                    advantages + rollout.values,
+                ),
+                self.bptt_length,
+            ),
+        )
+        replay_error = jax.lax.cond(
+            state.iteration == first, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
+        )
+        learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
+        if config.anneal:
+            learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
+        policy, optimiser, losses, finite = self._update(
+            policy, state.optimiser, sequences, learning_rate, key_update
+        )
+        fault = _fault(rollout, replay_error, finite)
+        after = TrainState(
+            policy.observe(rollout.observations),
+            optimiser,
+            actors,
+            discounted_return,
+            return_moments,
+            key,
+            state.iteration + 1,
+        )
+        return after, self._metrics(rollout, losses, learning_rate), fault
+
+    def _scaled_rewards(
+        self, state: TrainState, rollout: Rollout
+    ) -> tuple[Float[Array, "T B"], Float[Array, " B"] | None, Moments | None]:
+        """Rewards divided by the running standard deviation of the discounted return (off: as they are)."""
+        if state.return_moments is None:
+            return rollout.rewards, None, None
+
+        def body(running, inputs):
+            reward, ended = inputs
+            running = reward + self.config.discount * running
+            return jnp.where(ended, 0.0, running), running
+
+        ended = rollout.terminated | rollout.truncated
+        carried, returns = jax.lax.scan(body, state.discounted_return, (rollout.rewards, ended), unroll=8)
+        moments = state.return_moments.update(returns)
+        return jnp.clip(rollout.rewards * moments.scale(), -10.0, 10.0), carried, moments
+
+    def _update(
+        self,
+        policy: Policy,
+        optimiser: optax.OptState,
+        sequences: Sequences,
+        learning_rate: Float[Array, ""],
+        key: PRNGKeyArray,
+    ) -> tuple[Policy, optax.OptState, dict[str, Array], Bool[Array, ""]]:
+        """All gradient steps of one iteration."""
+        config = self.config
+        N = sequences.resets.shape[1]
+        orders = jax.vmap(lambda k: jax.random.permutation(k, N))(jax.random.split(key, config.epochs))
+        orders = orders.reshape(config.epochs * config.minibatches, N // config.minibatches)
+        gradient = jax.value_and_grad(self._loss, has_aux=True)
+
+        def step(carry, order):
+            network, optimiser, stopped, finite = carry
+            batch = Sequences(
+                jax.tree.map(lambda x: x[order], sequences.starts),
+                *jax.tree.map(lambda x: x[:, order], tuple(sequences[1:])),
+            )
+            (_, info), grads = gradient(network, batch)
+            grads, norm = self._clip(grads)
+            if config.target_kl is not None:
+                stopped = stopped | (info["approximate_kl"] > 1.5 * config.target_kl)
+            ok = jnp.isfinite(norm)
+            updates, next_optimiser = self.optimiser.update(grads, optimiser)
+            next_network = jax.tree.map(lambda p, u: p - learning_rate.astype(p.dtype) * u, network, updates)
+            network, optimiser = jax.tree.map(
+                lambda new, old: jnp.where(ok & ~stopped, new, old),
+                (next_network, next_optimiser),
+                (network, optimiser),
+            )
+            info = {**info, "gradient_norm": norm, "taken": (~stopped).astype(jnp.float32)}
+            return (network, optimiser, stopped, finite & ok), info
+
+        carry = (policy.network, optimiser, jnp.zeros((), bool), jnp.ones((), bool))
+        (network, optimiser, _, finite), infos = jax.lax.scan(step, carry, orders)
+        return eqx.tree_at(lambda p: p.network, policy, network), optimiser, infos, finite
+
+    def _loss(self, network: Any, batch: Sequences) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """PPO's loss on whole sequences: each is unrolled from its stored state."""
+        config = self.config
+        _, distribution, values = network.unroll(batch.starts, batch.inputs, batch.resets)
+        log_ratio = distribution.log_prob(batch.actions) - batch.log_probs
+        policy_loss = clipped_policy_loss(log_ratio, standardise(batch.advantages), config.clip)
+        critic_loss = value_loss(values, batch.values, batch.targets, config.value_clip)
+        entropy = jnp.mean(distribution.entropy())
+        ratio_error = jnp.abs(jnp.expm1(jax.lax.stop_gradient(log_ratio)))
+        info = {
+            "policy_loss": policy_loss,
+            "value_loss": critic_loss,
+            "entropy": entropy,
+            "approximate_kl": approximate_kl(log_ratio),
+            "clip_fraction": jnp.mean(ratio_error > config.clip, dtype=jnp.float32),
+            "ratio_error": jnp.max(ratio_error),
+        }
+        loss = policy_loss + config.value_weight * critic_loss - config.entropy_weight * entropy
+        return loss, info
+
+    def _clip(self, grads: Any) -> tuple[Any, Float[Array, ""]]:
+        if self.config.gradient_clip is None:
+            return grads, optax.global_norm(grads)
+        by = clip_by_global_norm if self.config.gradient_clip_by == "norm" else clip_by_value
+        return by(grads, self.config.gradient_clip)
+
+    def _metrics(self, rollout: Rollout, losses: dict[str, Array], learning_rate: Array) -> Metrics:
+        ended = rollout.terminated | rollout.truncated
+        episodes = jnp.sum(ended, dtype=jnp.int32)
+        taken = losses["taken"]
+        updates = jnp.sum(taken)
+
+        def mean(name):
+            return jnp.sum(losses[name] * taken) / jnp.maximum(updates, 1.0)
+
+        return Metrics(
+            episodes=episodes,
+            episode_return=jnp.sum(rollout.ended_returns) / episodes.astype(jnp.float32),
+            episode_length=jnp.sum(rollout.ended_lengths).astype(jnp.float32) / episodes.astype(jnp.float32),
+            policy_loss=mean("policy_loss"),
+            value_loss=mean("value_loss"),
+            entropy=mean("entropy"),
+            approximate_kl=mean("approximate_kl"),
+            clip_fraction=mean("clip_fraction"),
+            gradient_norm=mean("gradient_norm"),
+            updates=updates,
+            learning_rate=learning_rate,
+            first_ratio_error=losses["ratio_error"][0],
+        )
+
+
+def replay_error_of(policy: Policy, sequences: Sequences) -> Float[Array, ""]:
+    """The preflight: max |log π(a) recomputed from the stored sequences − log π(a) when acting|.
+
+    Anything above rounding means that training sees other inputs or states than acting did.
+    """
+    _, distribution, _ = policy.network.unroll(sequences.starts, sequences.inputs, sequences.resets)
+    error = jnp.abs(distribution.log_prob(sequences.actions) - sequences.log_probs)
+    return jnp.max(jnp.where(jnp.isnan(error), jnp.inf, error))
+
+
+def _fault(rollout: Rollout, replay_error: Float[Array, ""], finite: Bool[Array, ""]) -> Fault:
+    """The first thing that went wrong in an iteration: bad input before a failed replay before a bad gradient."""
+    bad = ~rollout.finite.reshape(-1)
+    where = jnp.argmax(bad)
+    B = rollout.finite.shape[1]
+    kind = jnp.where(finite, FAULT_NONE, FAULT_GRADIENT)
+    kind = jnp.where(replay_error <= PREFLIGHT_TOLERANCE, kind, FAULT_REPLAY)
+    kind = jnp.where(jnp.any(bad), FAULT_INPUT, kind)
+    return Fault(
+        kind.astype(jnp.int32),
+        (where // B).astype(jnp.int32),
+        (where % B).astype(jnp.int32),
+        rollout.actions.reshape(-1, *rollout.actions.shape[2:])[where],
+        rollout.rewards.reshape(-1)[where],
+        replay_error,
+    )

@@ -1,0 +1,106 @@
+"""The settings of recurrent PPO, checked before anything is compiled."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from throughtime.agents.network import NetworkConfig
+from throughtime.core import ConfigError
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Recurrent PPO."""
+
+    num_envs: int = 64
+    """Environments stepped together (B)."""
+    rollout_length: int = 128
+    """Steps of each environment between updates (T)."""
+    bptt_length: int | None = None
+    """Steps that gradients flow back through; divides rollout_length. Default: all of it."""
+    epochs: int = 4
+    """Passes over each rollout."""
+    minibatches: int = 4
+    """Gradient steps a pass; divides the number of sequences, num_envs · rollout_length / bptt_length."""
+    learning_rate: float = 1e-3
+    """Adam's, at the start."""
+    anneal: bool = True
+    """Lowers the learning rate linearly to zero over the run."""
+    discount: float = 0.99
+    """γ."""
+    gae_lambda: float = 0.95
+    """λ of generalised advantage estimation."""
+    clip: float = 0.2
+    """ε: the policy ratio is clipped to 1 ± ε."""
+    value_clip: float | None = None
+    """Clips the value's change per update to ± this; default: off."""
+    value_weight: float = 0.5
+    """Weight of the value loss."""
+    entropy_weight: float = 0.01
+    """Weight of the entropy bonus."""
+    gradient_clip: float | None = 0.5
+    """Threshold of gradient clipping; none to turn it off."""
+    gradient_clip_by: Literal["norm", "value"] = "norm"
+    """By global norm (keeps the direction) or value by value."""
+    target_kl: float | None = None
+    """Stops an iteration's updates once the approximate KL exceeds 1.5 times this; default: off."""
+    normalise_returns: bool = False
+    """Divides rewards by the running standard deviation of the discounted return."""
+
+
+def check(config: PPOConfig, network: NetworkConfig) -> None:
+    """Refuses sizes and ranges that cannot work.
+
+    Raises:
+        ConfigError: what is wrong, why, and how to mend it.
+    """
+    for name in ("num_envs", "rollout_length", "epochs", "minibatches"):
+        _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
+    T = config.rollout_length
+    k = T if config.bptt_length is None else config.bptt_length
+    _require(k >= 1, f"bptt_length = {k}", "It has to be at least 1.")
+    _require(
+        k <= T,
+        f"bptt_length = {k} is longer than rollout_length = {T}.",
+        "Gradients cannot flow back further than the rollout that was recorded.",
+        f"Raise rollout_length to {k}, or lower bptt_length to {T} or less.",
+    )
+    _require(
+        T % k == 0,
+        f"rollout_length = {T} is not divisible by bptt_length = {k}.",
+        "Each rollout is cut into whole sequences.",
+        f"Take a bptt_length that divides {T}: {_divisors(T)}.",
+    )
+    sequences = T // k * config.num_envs
+    _require(
+        sequences % config.minibatches == 0,
+        f"{sequences} sequences cannot be dealt into {config.minibatches} equal minibatches.",
+        f"There are num_envs · rollout_length / bptt_length = {config.num_envs} · {T} / {k} sequences.",
+        f"Take a number of minibatches that divides {sequences}: {_divisors(sequences)}.",
+    )
+    for name, low, high in (("discount", 0.0, 1.0), ("gae_lambda", 0.0, 1.0)):
+        value = getattr(config, name)
+        _require(low <= value <= high, f"{name} = {value}", f"It has to lie between {low} and {high}.")
+    for name in ("learning_rate", "clip"):
+        _require(getattr(config, name) > 0, f"{name} = {getattr(config, name)}", "It has to be positive.")
+    for name in ("value_clip", "gradient_clip", "target_kl"):
+        value = getattr(config, name)
+        _require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
+    _require(
+        all(width >= 1 for width in network.encoder),
+        f"encoder = {list(network.encoder)}",
+        "Each width has to be at least 1.",
+    )
+    _require(
+        network.activation in ("tanh", "relu"),
+        f"activation = {network.activation!r}",
+        "The encoder knows tanh and relu.",
+    )
+
+
+def _require(holds: bool, what: str, why: str, mend: str = "") -> None:
+    if not holds:
+        raise ConfigError(what, why, mend)
+
+
+def _divisors(n: int) -> str:
+    return ", ".join(str(d) for d in range(1, n + 1) if n % d == 0)

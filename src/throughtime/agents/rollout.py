@@ -1,0 +1,160 @@
+"""Acting: a batch of environments and a policy with memory, stepped together inside one compiled loop."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from throughtime.agents.network import NetworkState
+from throughtime.agents.policy import Policy, PolicyState
+from throughtime.envs import VectorEnvironment
+
+
+class Actors(NamedTuple):
+    """B environments in the middle of their episodes, and what the policy remembers of each."""
+
+    environment: Any  # the environments' states
+    observation: Float[Array, "B *shape"]  # obs_t, which the policy has not read yet
+    reset: Bool[Array, " B"]  # obs_t is the first of its episode
+    policy: PolicyState  # the state before obs_t
+    reward: Float[Array, " B"]  # r_{t-1}
+    episode_return: Float[Array, " B"]  # so far, discounted by the environment's own `discount` (1.0 for most)
+    episode_length: Int[Array, " B"]
+
+
+class Rollout(NamedTuple):
+    """T steps of B environments, `[T, B, ...]`: all that the update needs."""
+
+    inputs: Float[Array, "T B I"]  # what the network read, previous action and reward included
+    resets: Bool[Array, "T B"]
+    actions: Array  # as drawn
+    log_probs: Float[Array, "T B"]
+    values: Float[Array, "T B"]
+    rewards: Float[Array, "T B"]
+    terminated: Bool[Array, "T B"]
+    truncated: Bool[Array, "T B"]
+    final_values: Float[Array, "T B"]  # V(final observation); 0 where the step was not truncated
+    observations: Float[Array, "T B *shape"]  # raw, for the normaliser
+    finite: Bool[Array, "T B"]  # reward and observations that came out of the step are finite
+    ended_returns: Float[Array, "T B"]  # of the episode that ended with this step, else 0
+    ended_lengths: Int[Array, "T B"]
+
+
+def start(policy: Policy, env: VectorEnvironment, key: PRNGKeyArray) -> Actors:
+    """All environments at the first observation of an episode."""
+    observation, state = env.reset(key)
+    B = env.batch_size
+    return Actors(
+        state,
+        observation,
+        jnp.ones(B, bool),
+        policy.initial_state(B),
+        jnp.zeros(B),
+        jnp.zeros(B),
+        jnp.zeros(B, jnp.int32),
+    )
+
+
+def collect(
+    policy: Policy, env: VectorEnvironment, actors: Actors, key: PRNGKeyArray, length: int, piece: int
+) -> tuple[Actors, Rollout, NetworkState, Float[Array, " B"]]:
+    """Acts for `length` steps.
+
+    Args:
+        policy: acts; its weights and its normaliser stay as they are throughout.
+        env: the batch of environments.
+        actors: where they stand.
+        key: for actions and environments.
+        length: T.
+        piece: steps between stored states (the length of truncated BPTT); divides T.
+
+    Returns:
+        The actors after T steps; the rollout; the network's states *before* the observations of steps 0, piece, 2·piece, …,
+        `[T/piece, B, ...]`; and V(obs_T), `[B]`.
+    """
+    key_noise, key_env = jax.random.split(key)
+    pieces = length // piece
+    noise = policy.noise(key_noise, (length, env.batch_size))
+    noise = noise.reshape(pieces, piece, *noise.shape[1:])
+    keys = jax.random.split(key_env, (pieces, piece))
+
+    def one(actors: Actors, inputs):
+        noise, key = inputs
+        state = policy.reset_where(actors.reset, actors.policy)
+        x = policy.inputs(state, actors.observation, actors.reset, actors.reward)
+        network, distribution, value = policy.network.step(state.network, x)
+        action = distribution.sample(noise)
+        out = env.step(key, actors.environment, policy.to_environment(action))
+        after = policy.remember(network, action)
+        final_value = _final_values(policy, after, out)
+        ended = out.terminated | out.truncated
+        episode_return = actors.episode_return + _weight(env, actors.episode_length) * out.reward
+        episode_length = actors.episode_length + 1
+        finite = jnp.isfinite(out.reward) & _finite(out.obs) & _finite(out.final_observation)
+        step = Rollout(
+            inputs=x,
+            resets=actors.reset,
+            actions=action,
+            log_probs=distribution.log_prob(action),
+            values=value,
+            rewards=out.reward,
+            terminated=out.terminated,
+            truncated=out.truncated,
+            final_values=final_value,
+            observations=actors.observation,
+            finite=finite,
+            ended_returns=jnp.where(ended, episode_return, 0.0),
+            ended_lengths=jnp.where(ended, episode_length, 0),
+        )
+        actors = Actors(
+            out.state,
+            out.obs,
+            ended,
+            after,
+            out.reward,
+            jnp.where(ended, 0.0, episode_return),
+            jnp.where(ended, 0, episode_length),
+        )
+        return actors, step
+
+    def one_piece(actors: Actors, inputs):
+        before = actors.policy.network
+        actors, steps = jax.lax.scan(one, actors, inputs)
+        return actors, (before, steps)
+
+    actors, (starts, rollout) = jax.lax.scan(one_piece, actors, (noise, keys))
+    rollout = jax.tree.map(lambda x: x.reshape(length, *x.shape[2:]), rollout)
+    return actors, rollout, starts, _next_values(policy, actors)
+
+
+def _next_values(policy: Policy, actors: Actors) -> Float[Array, " B"]:
+    """V(obs_T), read with the memory carried into it; the actors themselves have not read it yet."""
+    state = policy.reset_where(actors.reset, actors.policy)
+    x = policy.inputs(state, actors.observation, actors.reset, actors.reward)
+    return policy.network.step(state.network, x)[2]
+
+
+def _final_values(policy: Policy, state: PolicyState, out: Any) -> Float[Array, " B"]:
+    """V(final observation) where an episode was truncated, valued with the memory carried into it; 0 elsewhere.
+
+    Costs a network step only in the time steps in which some episode is truncated.
+    """
+    cut = out.truncated & ~out.terminated
+
+    def value(_):
+        x = policy.inputs(state, out.final_observation, jnp.zeros_like(cut), out.reward)
+        return jnp.where(cut, policy.network.step(state.network, x)[2], 0.0)
+
+    return jax.lax.cond(jnp.any(cut), value, lambda _: jnp.zeros(cut.shape), None)
+
+
+def _weight(env: VectorEnvironment, length: Int[Array, " B"]) -> Float[Array, " B"]:
+    """What a reward after `length` steps counts in the score of an episode (not in training)."""
+    if env.env.discount == 1.0:
+        return jnp.ones(length.shape)
+    return jnp.power(jnp.float32(env.env.discount), length.astype(jnp.float32))
+
+
+def _finite(x: Float[Array, "B *shape"]) -> Bool[Array, " B"]:
+    return jnp.all(jnp.isfinite(x), axis=tuple(range(1, x.ndim)))
