@@ -1,0 +1,33 @@
+"""Floor 6: configs, run folders, checkpoints, metrics and signals."""
+
+from throughtime.runs._format import Checkpoint as Checkpoint
+from throughtime.runs._format import Metadata as Metadata
+from throughtime.runs.checkpoint import Latest as Latest
+from throughtime.runs.checkpoint import checkpoint_name as checkpoint_name
+from throughtime.runs.checkpoint import latest_checkpoint as latest_checkpoint
+from throughtime.runs.checkpoint import load_checkpoint as load_checkpoint
+from throughtime.runs.checkpoint import prune_checkpoints as prune_checkpoints
+from throughtime.runs.checkpoint import read_checkpoint as read_checkpoint
+from throughtime.runs.checkpoint import save_checkpoint as save_checkpoint
+from throughtime.runs.folder import RunFolder as RunFolder
+from throughtime.runs.metrics import MetricsWriter as MetricsWriter
+from throughtime.runs.metrics import read_metrics as read_metrics
+from throughtime.runs.signals import SaveOnSignal as SaveOnSignal
+from throughtime.runs.toml import from_dict as from_dict
+from throughtime.runs.toml import from_toml as from_toml
+from throughtime.runs.toml import replace_fields as replace_fields
+from throughtime.runs.toml import to_toml as to_toml
+from throughtime.runs.config import EnvConfig as EnvConfig
+from throughtime.runs.config import RunConfig as RunConfig
+from throughtime.runs.config import default_config as default_config
+from throughtime.runs.config import with_memory as with_memory
+from throughtime.runs.evaluation import EpisodeRecord as EpisodeRecord
+from throughtime.runs.evaluation import Evaluation as Evaluation
+from throughtime.runs.evaluation import evaluate as evaluate
+from throughtime.runs.evaluation import record_episode as record_episode
+from throughtime.runs.run import Run as Run
+from throughtime.runs.train import check as check
+from throughtime.runs.train import Progress as Progress
+from throughtime.runs.train import load_run as load_run
+from throughtime.runs.train import resume as resume
+from throughtime.runs.train import train as train

@@ -1,0 +1,130 @@
+"""What a run is made of: one frozen dataclass, the same in Python, on the command line and in config.toml."""
+
+from dataclasses import dataclass, field, replace
+from importlib import resources
+
+from throughtime.agents import NetworkConfig, PPOConfig
+from throughtime.core import ConfigError, did_you_mean
+from throughtime.envs import ENVIRONMENTS, Environment, make
+from throughtime.memory import MEMORIES
+from throughtime.runs.toml import from_toml
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The environment."""
+
+    name: str = "t-maze"
+    """A name that `throughtime envs` lists."""
+    options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Its options, e.g. length for t-maze."""
+
+    def build(self) -> Environment:
+        """The environment itself.
+
+        Raises:
+            ConfigError: an unknown name or option, or an impossible value.
+        """
+        return make(self.name, **self.options)
+
+    @classmethod
+    def of(cls, env: Environment) -> "EnvConfig":
+        """The name and options under which the registry would build `env` (the name alone where it does not know it)."""
+        entry = ENVIRONMENTS.get(env.name)
+        if entry is None or type(env) is not entry.build:
+            return cls(env.name)
+        return cls(env.name, {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v})
+
+    @classmethod
+    def of(cls, env: Environment) -> "EnvConfig":
+        """The name and options under which the registry would build `env` (the name alone where it does not know it)."""
+        entry = ENVIRONMENTS.get(env.name)
+        if entry is None or type(env) is not entry.build:
+            return cls(env.name)
+        return cls(env.name, {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of one training."""
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    total_steps: int = 1_000_000
+    """Environment steps, rounded down to whole iterations (num_envs · rollout_length)."""
+    seed: int = 0
+    """Of weights, environments and actions."""
+    evaluation_episodes: int = 1000
+    """Fresh episodes that the final policy is scored on."""
+    checkpoint_seconds: float = 60.0
+    """Wall-clock seconds between checkpoints; one is always written at the end."""
+    keep_checkpoints: int = 3
+    """How many of the newest checkpoints stay."""
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one iteration."""
+        return self.ppo.num_envs * self.ppo.rollout_length
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of the whole run.
+
+        Raises:
+            ConfigError: a budget of less than one iteration.
+        """
+        count = self.total_steps // self.steps_per_iteration
+        if count < 1:
+            raise ConfigError(
+                f"total_steps = {self.total_steps} is less than one iteration.",
+                f"An iteration takes num_envs · rollout_length = {self.steps_per_iteration} steps.",
+                "Raise total_steps, or lower ppo.num_envs or ppo.rollout_length.",
+            )
+        return count
+
+
+def default_config(env: str = "t-maze") -> RunConfig:
+    """The tuned settings for an environment, or the general ones where none were tuned.
+
+    Args:
+        env: a name that the registry knows.
+    """
+    file = resources.files("throughtime.runs").joinpath("defaults", f"{env}.toml")
+    if not file.is_file():
+        return RunConfig(env=EnvConfig(env))
+    return from_toml(file.read_text(encoding="utf-8"), RunConfig)
+
+
+def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:
+    """The same network on another memory: options that the new one does not have are dropped.
+
+    Args:
+        network: the network.
+        memory: the new memory's name.
+        **options: its options, added to those that stay.
+
+    Raises:
+        ConfigError: no such memory.
+    """
+    if memory not in MEMORIES:
+        raise ConfigError(f"There is no memory {memory!r}.", "", did_you_mean(memory, MEMORIES))
+    kept = {k: v for k, v in network.memory_options.items() if k in MEMORIES[memory].options}
+    return replace(network, memory=memory, memory_options={**kept, **options})
+
+
+def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:
+    """The same network on another memory: options that the new one does not have are dropped.
+
+    Args:
+        network: the network.
+        memory: the new memory's name.
+        **options: its options, added to those that stay.
+
+    Raises:
+        ConfigError: no such memory.
+    """
+    if memory not in MEMORIES:
+        raise ConfigError(f"There is no memory {memory!r}.", "", did_you_mean(memory, MEMORIES))
+    kept = {k: v for k, v in network.memory_options.items() if k in MEMORIES[memory].options}
+    return replace(network, memory=memory, memory_options={**kept, **options})

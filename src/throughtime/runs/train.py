@@ -1,0 +1,246 @@
+"""The training loop: compiled chunks of at most about half a second, with everything else between them."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from throughtime.agents import PPO, TrainState
+from throughtime.agents.ppo import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault, Metrics
+from throughtime.core import NonFiniteError, PreflightError
+from throughtime.envs import Environment
+from throughtime.envs import Environment
+from throughtime.runs.checkpoint import (
+    checkpoint_name,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    read_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
+from throughtime.runs.compilation import enable_compilation_cache
+from throughtime.runs.config import RunConfig
+from throughtime.runs.folder import RunFolder
+from throughtime.runs.metrics import MetricsWriter, read_metrics
+from throughtime.runs.run import Run
+from throughtime.runs.signals import SaveOnSignal
+from throughtime.runs.toml import from_toml, to_toml
+
+CHUNK_SECONDS = 0.5
+MAX_CHUNK = 64  # iterations: room for the metrics of one chunk
+
+
+class Progress(NamedTuple):
+    """What a progress bar shows."""
+
+    step: int  # environment steps so far
+    total_steps: int
+    seconds: float  # since this process began the run, compilation included
+    steps_per_second: float  # of this process, compilation left out
+    episode_return: float | None  # mean over the episodes that ended lately; None before the first
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def check(config: RunConfig) -> None:
+    """Refuses settings that cannot work, before anything is compiled or written.
+
+    Raises:
+        ConfigError: what is wrong, why, and how to mend it.
+    """
+    _ = config.iterations
+    PPO(config.env.build(), config.ppo, config.network)
+
+
+def train(
+    config: RunConfig,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    env: Environment | None = None,
+    overwrite: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Run:
+    """Trains from the start.
+
+    Args:
+        config: all settings.
+        env: the environment itself, where it is not one that `config.env` can build by name.
+        out: the run folder to create; None keeps nothing on disk.
+        overwrite: replaces an older run in `out`.
+        progress: called after each chunk.
+
+    Returns:
+        The run; `run.interrupted` tells whether a signal ended it early (saved, and ready for `resume`).
+
+    Raises:
+        ConfigError: impossible settings, before anything is compiled or written.
+        RunFolderError: `out` exists, is locked or cannot be written.
+        PreflightError: the agent does not replay what it acted.
+        NonFiniteError: a NaN or infinity in rewards, observations or gradients; the last good checkpoint stays.
+    """
+    ppo = PPO(env or config.env.build(), config.ppo, config.network)
+    total = config.iterations
+    enable_compilation_cache()
+    if out is None:
+        return _loop(ppo, config, ppo.init(config.seed), 0, total, None, None, progress)
+    with RunFolder.create(out, overwrite=overwrite) as folder:
+        folder.write_config(to_toml(config))
+        with MetricsWriter(folder.path) as writer:
+            return _loop(ppo, config, ppo.init(config.seed), 0, total, folder, writer, progress)
+
+
+def resume(
+    out: str | os.PathLike[str], *, env: Environment | None = None, progress: ProgressCallback | None = None
+) -> Run:
+    """Goes on from the newest checkpoint of a run folder; the result equals the uninterrupted run's, bit for bit.
+
+    Args:
+        out: the run folder.
+        env: the environment, where the run was trained on one that has no name in the registry.
+        progress: called after each chunk.
+
+    Raises:
+        RunFolderError: no run folder, or one that is locked.
+        CheckpointError: it holds no checkpoint that can be loaded.
+    """
+    with RunFolder.open(out) as folder:
+        config = from_toml(folder.read_config(), RunConfig)
+        ppo = PPO(env or config.env.build(), config.ppo, config.network)
+        enable_compilation_cache()
+        state = load_checkpoint(latest_checkpoint(folder.checkpoints).path, ppo.init(config.seed))
+        done = int(state.iteration)
+        with MetricsWriter(folder.path, resume_step=done * ppo.steps_per_iteration) as writer:
+            return _loop(ppo, config, state, done, config.iterations, folder, writer, progress)
+
+
+def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) -> Run:
+    """A run as its newest checkpoint holds it. Runs no code from the files.
+
+    Args:
+        path: a run folder, or a single checkpoint file (which holds its own config; such a run has no metrics).
+        env: the environment, where the run was trained on one that has no name in the registry.
+
+    Raises:
+        RunFolderError: no run folder.
+        CheckpointError: a damaged checkpoint, or none.
+    """
+    path, folder = Path(path), None
+    if path.suffix != ".safetensors":
+        folder = RunFolder.open(path, lock=False)
+        path = latest_checkpoint(folder.checkpoints).path
+    config = from_toml(read_checkpoint(path).metadata.config, RunConfig)
+    ppo = PPO(env or config.env.build(), config.ppo, config.network)
+    state = load_checkpoint(path, ppo.init(config.seed))
+    rows = [] if folder is None else read_metrics(folder.metrics_path)
+    return Run(config, ppo.env, state, None if folder is None else folder.path, rows, None)
+
+
+def compile_chunk(ppo: PPO, state: TrainState) -> Any:
+    """`PPO.run` compiled for this state's shapes: call it with (state, iterations, total)."""
+
+    def run(state: TrainState, iterations: jax.Array, total: jax.Array):
+        return ppo.run(state, iterations, total, MAX_CHUNK)
+
+    return jax.jit(run, donate_argnums=0).lower(state, jnp.int32(1), jnp.int32(1)).compile()
+
+
+def _loop(
+    ppo: PPO,
+    config: RunConfig,
+    state: TrainState,
+    done: int,
+    total: int,
+    folder: RunFolder | None,
+    writer: MetricsWriter | None,
+    progress: ProgressCallback | None,
+) -> Run:
+    """Chunks until the budget is spent or a signal comes; saves on the way and at the end."""
+    began = time.perf_counter()
+    rows = [] if folder is None or done == 0 else read_metrics(folder.metrics_path)
+    seconds_before = rows[-1]["seconds"] if rows else 0.0
+    per_iteration = ppo.steps_per_iteration
+    latest_return: float | None = None
+    with SaveOnSignal() as interrupt:
+        chunk = compile_chunk(ppo, state)
+        running = saved = time.perf_counter()
+        first, count, stale = done, 1, False
+        while done < total and interrupt.received is None:
+            start = time.perf_counter()
+            state, metrics, completed, fault = chunk(
+                state, jnp.int32(min(count, total - done)), jnp.int32(total)
+            )
+            metrics, completed, fault = jax.device_get((metrics, completed, fault))
+            now = time.perf_counter()
+            done_before, done = done, done + int(completed)
+            speed = (done - first) * per_iteration / (now - running)
+            for i in range(int(completed)):
+                row = _row(metrics, i) | {
+                    "seconds": round(seconds_before + now - began, 3),
+                    "steps_per_second": round(speed, 1),
+                }
+                step = (done_before + i + 1) * per_iteration
+                latest_return = row["episode_return"] if row["episodes"] else latest_return
+                rows.append({"step": step, **row})
+                if writer is not None:
+                    writer.write(step, row)
+            stale = stale or completed > 0
+            if fault.kind:
+                _raise(fault, config, done * per_iteration)
+            if progress is not None:
+                progress(Progress(done * per_iteration, total * per_iteration, now - began, speed, latest_return))
+            if now - start < CHUNK_SECONDS / 2:
+                count = min(MAX_CHUNK, max(count + 1, int(count * CHUNK_SECONDS / 2 / (now - start))))
+            elif now - start > CHUNK_SECONDS:
+                count = max(1, count // 2)
+            if folder is not None and now - saved > config.checkpoint_seconds:
+                _save(folder, state, config, done * per_iteration)
+                saved, stale = now, False
+        if folder is not None and (stale or done == first):
+            _save(folder, state, config, done * per_iteration)
+    return Run(
+        config, ppo.env, state, None if folder is None else folder.path, rows, interrupt.received
+    )
+
+
+def _save(folder: RunFolder, state: TrainState, config: RunConfig, step: int) -> None:
+    save_checkpoint(folder.checkpoints / checkpoint_name(step), state, config=to_toml(config), step=step)
+    prune_checkpoints(folder.checkpoints, config.keep_checkpoints)
+
+
+def _row(metrics: Metrics, i: int) -> dict[str, Any]:
+    row = {name: np.asarray(values)[i].item() for name, values in metrics._asdict().items()}
+    for name in ("episode_return", "episode_length"):
+        row[name] = row[name] if row["episodes"] else None
+    return row
+
+
+def _raise(fault: Fault, config: RunConfig, steps_done: int) -> None:
+    keep = "The last good checkpoint stays."
+    if fault.kind == FAULT_INPUT:
+        step = steps_done + int(fault.time) * config.ppo.num_envs
+        raise NonFiniteError(
+            f"{config.env.name} gave a NaN or an infinite value: environment {int(fault.environment)}, "
+            f"step {int(fault.time)} of the rollout (after {step} environment steps in all), "
+            f"action {np.asarray(fault.action).tolist()}, reward {float(fault.reward)}.",
+            "A reward or an observation that is not finite would spread through memory and weights.",
+            f"Correct the environment's step at that point. {keep}",
+        )
+    if fault.kind == FAULT_REPLAY:
+        raise PreflightError(
+            f"The preflight failed: recomputed log-probabilities differ from those of acting by {float(fault.replay_error):.3g}.",
+            "PPO's first ratio would not be 1: training would see other inputs or memory states than acting did.",
+            "The memory's unroll and step disagree, or its state is not what initial_state says. Nothing was updated.",
+        )
+    if fault.kind == FAULT_GRADIENT:
+        raise NonFiniteError(
+            f"A gradient became NaN or infinite after {steps_done} environment steps.",
+            "Gradients exploded, or the loss overflowed.",
+            f"Lower ppo.learning_rate, set ppo.gradient_clip, or normalise rewards (ppo.normalise_returns). {keep}",
+        )
