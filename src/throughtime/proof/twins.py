@@ -1,0 +1,158 @@
+"""An agent beside its twins: the same training, budget and seeds, without a memory and with a short window only."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from throughtime.core import ConfigError, RunFolderError
+from throughtime.runs import Progress, Run, RunConfig, load_run, resume, train, with_memory
+from throughtime.runs.atomic import atomic_write
+from throughtime.runs.toml import from_toml, to_toml
+
+CONFIG_FILE = "comparison.toml"
+
+Role = Literal["memory", "memoryless", "window"]
+ROLES: tuple[Role, ...] = ("memory", "memoryless", "window")
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """Which agents are trained beside each other."""
+
+    run: RunConfig
+    """The agent with memory; its twins differ in the memory alone."""
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds, the same for each."""
+    roles: tuple[Role, ...] = ROLES
+    """memory: as configured; memoryless: without one; window: a TDNN."""
+    window: int = 8
+    """Inputs that the TDNN sees, the present one included."""
+
+    def config(self, role: Role, seed: int) -> RunConfig:
+        """The settings of one training."""
+        network = self.run.network
+        if role == "memoryless":
+            network = with_memory(network, "none")
+        elif role == "window":
+            network = with_memory(network, "tdnn", taps=self.window)
+        return replace(self.run, network=network, seed=seed)
+
+    def label(self, role: Role) -> str:
+        """What people call it: "GRU", "no memory", "TDNN, window 8"."""
+        if role == "memoryless":
+            return "no memory"
+        if role == "window":
+            return f"TDNN, window {self.window}"
+        return memory_label(self.run)
+
+
+class Entry(NamedTuple):
+    """One agent over its seeds."""
+
+    role: Role
+    label: str
+    runs: tuple[Run, ...]
+
+
+class Comparison(NamedTuple):
+    """The agents side by side; `interrupted` where a signal ended it early."""
+
+    config: ComparisonConfig
+    path: Path
+    entries: tuple[Entry, ...]
+    interrupted: int | None
+
+
+ProgressCallback = Callable[[str, int, Progress], None]
+"""Called with label, seed and progress after each chunk of a training."""
+
+
+def memory_label(config: RunConfig) -> str:
+    """A memory as people write it."""
+    name, taps = config.network.memory, config.network.memory_options.get("taps")
+    if name == "none":
+        return "no memory"
+    label = {"elman": "Elman", "jordan": "Jordan"}.get(name, name.upper())
+    if name == "tdnn" and taps is not None:
+        label += f", window {taps}"
+    return label
+
+
+def compare(
+    config: ComparisonConfig, out: str | os.PathLike[str], *, progress: ProgressCallback | None = None
+) -> Comparison:
+    """Trains an agent and its twins, one after another, each in a run folder `out/ROLE/seed-N`.
+
+    Args:
+        config: what to train.
+        out: the folder to create.
+        progress: called after each chunk.
+
+    Raises:
+        ConfigError: impossible settings, before anything is trained.
+        RunFolderError: `out` exists or cannot be written.
+    """
+    if not config.seeds:
+        raise ConfigError("seeds is empty.", "Nothing would be trained.", "Give at least one seed.")
+    out = Path(out)
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunFolderError(
+                f"{out} exists already.",
+                "A new training would overwrite it.",
+                f"Choose another --out, or go on with `throughtime resume {out}`.",
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        with atomic_write(out / CONFIG_FILE) as file:
+            file.write(to_toml(config).encode())
+    except OSError as error:
+        if isinstance(error, RunFolderError):
+            raise
+        raise RunFolderError(
+            f"{out} cannot be written.", f"{error.strerror or error}.", "Choose another --out."
+        ) from error
+    return resume_comparison(out, progress=progress)
+
+
+def is_comparison(path: str | os.PathLike[str]) -> bool:
+    """Whether `compare` made this folder."""
+    return (Path(path) / CONFIG_FILE).is_file()
+
+
+def resume_comparison(
+    out: str | os.PathLike[str], *, progress: ProgressCallback | None = None
+) -> Comparison:
+    """Trains what is missing: finished runs are loaded, interrupted ones go on, the others start.
+
+    Args:
+        out: a folder that `compare` made.
+        progress: called after each chunk.
+    """
+    out = Path(out)
+    config = from_toml((out / CONFIG_FILE).read_text(encoding="utf-8"), ComparisonConfig)
+    entries, interrupted = [], None
+    for role in config.roles:
+        runs, label = [], config.label(role)
+        for seed in config.seeds:
+            report = None if progress is None else lambda p, s=seed, name=label: progress(name, s, p)
+            run = _finish(out / role / f"seed-{seed}", config.config(role, seed), report)
+            runs.append(run)
+            interrupted = run.interrupted
+            if interrupted is not None:
+                break
+        entries.append(Entry(role, label, tuple(runs)))
+        if interrupted is not None:
+            break
+    return Comparison(config, out, tuple(entries), interrupted)
+
+
+def _finish(path: Path, config: RunConfig, progress: Callable[[Progress], None] | None) -> Run:
+    """One run, wherever it stands: finished, interrupted, or not begun."""
+    if not (path / "checkpoints").is_dir() or not any((path / "checkpoints").glob("step-*")):
+        return train(config, path, overwrite=path.exists(), progress=progress)
+    run = load_run(path)
+    if int(run.state.iteration) >= run.config.iterations:
+        return run
+    return resume(path, progress=progress)
