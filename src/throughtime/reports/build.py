@@ -1,0 +1,142 @@
+"""From trained runs to the data of a report."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import date
+
+import jax
+import numpy as np
+
+from throughtime.envs import ENVIRONMENTS, Discrete, Environment
+from throughtime.proof import Comparison, Entry
+from throughtime.proof.twins import memory_label
+from throughtime.reports.data import Ceilings, Curve, Episode, Report, Row
+from throughtime.runs import Run, to_toml
+from throughtime.core.version import __version__
+
+CURVE_POINTS = 100
+
+
+def comparison_report(comparison: Comparison, command: str) -> Report:
+    """The report on an agent and its twins.
+
+    Args:
+        comparison: what was trained.
+        command: the command line that makes it again.
+    """
+    return _report(comparison.entries, command, to_toml(comparison.config))
+
+
+def runs_report(runs: Sequence[Run], command: str) -> Report:
+    """The report on finished runs of one environment; runs that differ in their seed alone are taken together.
+
+    Args:
+        runs: at least one.
+        command: the command line that makes it again.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(memory_label(run.config), []).append(run)
+    roles = {"none": "memoryless", "tdnn": "window"}
+    entries = [
+        Entry(roles.get(group[0].config.network.memory, "memory"), label, tuple(group))
+        for label, group in groups.items()
+    ]
+    return _report(entries, command, to_toml(runs[0].config))
+
+
+def _report(entries: Sequence[Entry], command: str, config_toml: str) -> Report:
+    rows, curves = [], []
+    for entry in entries:
+        evaluations = [run.evaluate() for run in entry.runs]
+        returns = np.concatenate([e.returns for e in evaluations])
+        half = 1.96 * float(np.std(returns, ddof=1)) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
+        mean = float(np.mean(returns))
+        rows.append(
+            Row(
+                label=entry.label,
+                role=entry.role,
+                mean_return=mean,
+                interval=(mean - half, mean + half),
+                episodes=len(returns),
+                seeds=len(entry.runs),
+                parameters=entry.runs[0].parameters,
+                env_steps=entry.runs[0].steps,
+                steps_per_second=float(np.mean([run.steps_per_second for run in entry.runs])),
+                seconds=float(np.mean([run.seconds for run in entry.runs])),
+            )
+        )
+        if all(run.metrics for run in entry.runs):
+            curves.append(_curve(entry))
+    shown = next((entry for entry in entries if entry.role == "memory"), entries[0])
+    env = shown.runs[0].env
+    return Report(
+        title=f"{shown.label} on {env.name}",
+        task_description=_describe(env),
+        command=command,
+        config_toml=config_toml,
+        environment=_facts(),
+        rows=rows,
+        curves=curves,
+        ceilings=Ceilings(env.optimal_return, env.memoryless_return),
+        episode=_episode(shown),
+        notes=["Actions are the most probable ones, not drawn."],
+    )
+
+
+def _curve(entry: Entry) -> Curve:
+    """Mean returns over the episodes that ended in each of about a hundred stretches of training."""
+    rows = [run.metrics for run in entry.runs]
+    length = min(len(r) for r in rows)
+    width = -(-length // CURVE_POINTS)
+    steps, returns = [], []
+    for begin in range(0, length, width):
+        stretch = [r[begin : min(begin + width, length)] for r in rows]
+        steps.append(stretch[0][-1]["step"])
+        returns.append([_mean_return(part) for part in stretch])
+    return Curve(entry.label, entry.role, np.asarray(steps), np.asarray(returns).T)
+
+
+def _mean_return(rows: Sequence[dict]) -> float:
+    episodes = sum(row["episodes"] for row in rows)
+    if not episodes:
+        return float("nan")
+    return sum(row["episodes"] * row["episode_return"] for row in rows if row["episodes"]) / episodes
+
+
+def _episode(entry: Entry) -> Episode:
+    run = entry.runs[0]
+    record = run.record_episode()
+    T = len(record.rewards)
+    discrete = isinstance(run.env.action_space, Discrete)
+    return Episode(
+        title=f"{entry.label}, seed {run.config.seed}",
+        observations=record.observations.reshape(T, -1),
+        observation_labels=run.env.observation_labels,
+        actions=record.actions,
+        action_labels=run.env.action_labels if discrete else None,
+        action_probabilities=record.probabilities,
+        rewards=record.rewards,
+        values=record.values,
+        hidden=record.hidden,
+        hidden_label=f"memory state of the {entry.label}",
+    )
+
+
+def _describe(env: Environment) -> str:
+    entry = ENVIRONMENTS.get(env.name)
+    text = entry.description if entry else f"The environment {env.name}."
+    if env.required_lag:
+        text += f" An optimal policy has to look back {env.required_lag} step{'s' if env.required_lag > 1 else ''}."
+    return text
+
+
+def _facts() -> dict[str, str]:
+    return {
+        "throughtime": __version__,
+        "JAX": jax.__version__,
+        "Python": platform.python_version(),
+        "device": f"{jax.devices()[0].platform}, {os.cpu_count()} cores",
+        "date": date.today().isoformat(),
+    }

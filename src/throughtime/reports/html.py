@@ -1,0 +1,213 @@
+"""The report as one HTML file that asks for nothing: no script, no font, no image from elsewhere."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from throughtime.core import RunFolderError
+from throughtime.reports.data import Ceilings, Curve, Episode, Report, Row
+from throughtime.reports.episode import episode_figure
+from throughtime.reports.figures import final_returns, known_ceilings, learning_curves, line_styles
+from throughtime.reports.numbers import formatter
+from throughtime.reports.style import CSS
+from throughtime.reports.verdict import verdict
+
+# Makes the promise binding: the browser itself refuses whatever is not in the file.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_ROLES = {"memory": "with memory", "memoryless": "without memory", "window": "short window"}
+
+
+def render(report: Report) -> str:
+    """The report as a self-contained HTML page. The same report gives the same bytes."""
+    said = verdict(report.rows, report.ceilings)
+    sections = [
+        _section(
+            said.headline,
+            f'<p class="lead">{escape(" ".join(said.sentences))}</p>',
+            _returns_figure(report.rows, report.ceilings) if report.rows else "",
+            _table(report.rows, report.ceilings) if report.rows else "",
+        )
+    ]
+    if report.curves:
+        sections.append(_section("Learning curves", _curves_figure(report.curves, report.ceilings)))
+    if report.episode is not None:
+        sections.append(_section("One episode, step by step", _episode_figure(report.episode)))
+    sections.append(_section("How to reproduce", *_reproduction(report)))
+    sections.append(_section("How this was measured", _notes(report)))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(report.title)} · throughtime</title>
+<link rel="icon" href="data:,">
+<style>{CSS}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>{escape(report.title)}</h1>
+<p class="task">{escape(report.task_description)}</p>
+</header>
+{"".join(sections)}</main>
+</body>
+</html>
+"""
+
+
+def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Writes the page: all of it or, where something fails, nothing, and what was there before stays.
+
+    Args:
+        report: what to show.
+        path: the file, in a folder that exists.
+
+    Returns:
+        `path`.
+
+    Raises:
+        RunFolderError: if the folder is missing or cannot be written.
+    """
+    path = Path(path)
+    page = render(report).encode("utf-8", "replace")
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(handle, 0o644)
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise RunFolderError(
+            f"The report {str(path)!r} cannot be written.",
+            f"{error.strerror}.",
+            "Name a file in a writable folder.",
+        ) from error
+    return path
+
+
+def _section(heading: str, *parts: str) -> str:
+    return (
+        f"<section>\n<h2>{escape(heading)}</h2>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</section>\n"
+    )
+
+
+def _figure(wide: str, narrow: str, caption: str, key: str = "") -> str:
+    return (
+        f'<figure>{key}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _returns_figure(rows: Sequence[Row], ceilings: Ceilings) -> str:
+    wide, narrow = (final_returns(rows, ceilings, narrow=narrow) for narrow in (False, True))
+    return _figure(
+        wide, narrow, "Mean return of the final policies; the bar is the 95% interval over episodes."
+    )
+
+
+def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
+    wide, narrow = (learning_curves(curves, ceilings, narrow=narrow) for narrow in (False, True))
+    seeds = {len(curve.returns) for curve in curves}
+    if seeds == {1}:
+        caption = "One training seed each, so the spread over seeds is not shown: it was not measured."
+    else:
+        count = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
+        caption = (
+            f"Mean over {count} training seeds; the band is the 95% t interval of that mean (cut at the "
+            "frame), thin lines are the seeds." + (" A curve of one seed has no band." if 1 in seeds else "")
+        )
+    caption += " These are returns while training, exploration included; the table has the final policies."
+    entries = [
+        f'<li><i class="{curve.role}{"" if style == "solid" else " dashed"}"></i>{escape(curve.label)}</li>'
+        for curve, style in zip(curves, line_styles(curves), strict=True)
+    ]
+    show = formatter([value for _, value in known_ceilings(ceilings)])
+    entries += [
+        f'<li><i class="ceiling"></i>{name} {show(value)}</li>' for name, value in known_ceilings(ceilings)
+    ]
+    return _figure(wide, narrow, caption, f'<ul class="key">{"".join(entries)}</ul>')
+
+
+def _episode_figure(episode: Episode) -> str:
+    wide, narrow = (episode_figure(episode, narrow=narrow) for narrow in (False, True))
+    total = formatter([float(episode.rewards.sum())])(float(episode.rewards.sum()))
+    T = len(episode.rewards)
+    caption = (
+        f"{episode.title}: {T} step{'s' if T != 1 else ''}, return {total}. All panels share the time axis."
+    )
+    if episode.hidden is not None and episode.hidden.size:
+        caption += " Units of the hidden state that behave alike stand together; white is zero."
+    return _figure(wide, narrow, caption)
+
+
+def _table(rows: Sequence[Row], ceilings: Ceilings) -> str:
+    known = known_ceilings(ceilings)
+    show = formatter([*(v for row in rows for v in (row.mean_return, *row.interval)), *(v for _, v in known)])
+    heads = ("Return", "95% interval", "Episodes", "Seeds", "Parameters", "Env steps", "Steps/s", "Seconds")
+    head = "".join(f'<th scope="col" class="number">{name}</th>' for name in heads)
+    body = ""
+    for row in rows:
+        cells = (
+            f"<strong>{show(row.mean_return)}</strong>",
+            f"{show(row.interval[0])} to {show(row.interval[1])}",
+            *(f"{n:,}" for n in (row.episodes, row.seeds, row.parameters, row.env_steps)),
+            f"{row.steps_per_second:,.0f}",
+            f"{row.seconds:,.1f}",
+        )
+        body += (
+            f'<tr><th scope="row"><i class="{row.role}"></i>{escape(row.label)} '
+            f"<small>{_ROLES[row.role]}</small></th>"
+            + "".join(f'<td class="number">{cell}</td>' for cell in cells)
+            + "</tr>\n"
+        )
+    for name, value in known:
+        body += (
+            f'<tr class="reference"><th scope="row"><i class="ceiling"></i>{name}</th>'
+            f'<td class="number">{show(value)}</td><td colspan="{len(heads) - 1}"></td></tr>\n'
+        )
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Final policies"><table>\n'
+        f'<thead><tr><th scope="col">Policy</th>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
+    )
+
+
+def _reproduction(report: Report) -> list[str]:
+    facts = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in report.environment.items()
+    )
+    return [
+        f'<pre class="command"><code>{escape(report.command)}</code></pre>',
+        f"<dl>{facts}</dl>" if facts else "",
+        "<details><summary>The config, resolved</summary>"
+        f"<pre><code>{escape(report.config_toml.strip())}</code></pre></details>",
+    ]
+
+
+def _notes(report: Report) -> str:
+    notes = [
+        "The table is about the final policy of each training, not the best checkpoint, on fresh episodes "
+        "that played no part in training.",
+        "Returns are undiscounted. The interval is the 95% interval of the mean over evaluation episodes: it "
+        "says how well these policies are measured, not how another training would turn out.",
+        "Seconds are wall clock, compilation included; steps/s are environment steps.",
+        *report.notes,
+    ]
+    if known_ceilings(report.ceilings):
+        notes.insert(
+            1,
+            "The memoryless ceiling is the best return of any policy that sees the present observation only, "
+            "the optimum that of any policy; both come from the environment's definition, not from training.",
+        )
+    return "<ul>\n" + "".join(f"<li>{escape(note)}</li>\n" for note in notes) + "</ul>"
