@@ -1,0 +1,69 @@
+"""Memory for deep-RL agents: recurrent networks trained by backpropagation through time, and proof that the memory works.
+
+    import throughtime as tt
+
+    agent = tt.PPO(tt.make("t-maze", length=50), memory="gru", hidden_size=64)
+    run = agent.train(steps=1_000_000, seed=0, out="runs/maze")
+    print(run.evaluate(episodes=1_000).mean)
+
+Names are imported when they are first used, so that `import throughtime` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from throughtime.agents import NetworkConfig as NetworkConfig
+    from throughtime.agents import Policy as Policy
+    from throughtime.agents import PolicyState as PolicyState
+    from throughtime.agents import PPOConfig as PPOConfig
+    from throughtime.api import PPO as PPO
+    from throughtime.api import load as load
+    from throughtime.core import CheckpointError as CheckpointError
+    from throughtime.core import ConfigError as ConfigError
+    from throughtime.core import NonFiniteError as NonFiniteError
+    from throughtime.core import PreflightError as PreflightError
+    from throughtime.core import RunFolderError as RunFolderError
+    from throughtime.core import ThroughtimeError as ThroughtimeError
+    from throughtime.envs import ENVIRONMENTS as ENVIRONMENTS
+    from throughtime.envs import Environment as Environment
+    from throughtime.envs import make as make
+    from throughtime.memory import MEMORIES as MEMORIES
+    from throughtime.memory import Memory as Memory
+    from throughtime.memory import make_memory as make_memory
+    from throughtime.runs import Run as Run
+    from throughtime.runs import RunConfig as RunConfig
+    from throughtime.runs import evaluate as evaluate
+    from throughtime.runs import load_run as load_run
+    from throughtime.runs import resume as resume
+    from throughtime.core.version import __version__ as __version__
+
+_HOMES = {
+    "agents": ("NetworkConfig", "Policy", "PolicyState", "PPOConfig"),
+    "api": ("PPO", "load"),
+    "core": (
+        "CheckpointError",
+        "ConfigError",
+        "NonFiniteError",
+        "PreflightError",
+        "RunFolderError",
+        "ThroughtimeError",
+    ),
+    "envs": ("ENVIRONMENTS", "Environment", "make"),
+    "memory": ("MEMORIES", "Memory", "make_memory"),
+    "runs": ("Run", "RunConfig", "evaluate", "load_run", "resume"),
+    "core.version": ("__version__",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'throughtime' has no attribute {name!r}")
+    return getattr(import_module(f"throughtime.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,91 @@
+"""The library's face: train, evaluate, save, load and act in a few lines."""
+
+import os
+from dataclasses import fields, replace
+from typing import Any
+
+from throughtime.agents import NetworkConfig, Policy, PPOConfig
+from throughtime.core import ConfigError, did_you_mean
+from throughtime.envs import Environment
+from throughtime.runs import EnvConfig, Progress, Run, RunConfig, default_config, load_run, train, with_memory
+from throughtime.runs.train import ProgressCallback
+
+__all__ = ["PPO", "Progress", "load"]
+
+
+class PPO:
+    """Recurrent PPO on an environment, with its tuned settings unless told otherwise.
+
+        agent = tt.PPO(tt.make("t-maze", length=50), memory="gru", hidden_size=64)
+        run = agent.train(steps=1_000_000, seed=0, out="runs/maze")
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `PPOConfig` or `NetworkConfig` by its name, such as `learning_rate`, `hidden_size`,
+            `bptt_length`, `separate_critic`, `memory_options`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    def __init__(self, env: Environment, memory: str | None = None, **settings: Any):
+        self.env = env
+        self.config = _configure(env, memory, settings)
+
+    def train(
+        self,
+        steps: int | None = None,
+        *,
+        seed: int = 0,
+        out: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> Run:
+        """Trains a fresh policy.
+
+        Args:
+            steps: environment steps, rounded down to whole iterations; by default as tuned.
+            seed: of weights, environments and actions.
+            out: the run folder to create; None keeps nothing on disk.
+            overwrite: replaces an older run in `out`.
+            progress: called after each chunk of about half a second.
+
+        Returns:
+            The run: `run.policy`, `run.evaluate(episodes)`, `run.metrics`.
+        """
+        config = replace(
+            self.config, seed=seed, total_steps=self.config.total_steps if steps is None else steps
+        )
+        return train(config, out, env=self.env, overwrite=overwrite, progress=progress)
+
+
+def load(path: str | os.PathLike[str], *, env: Environment | None = None) -> Policy:
+    """The final policy of a run. Runs no code from the files.
+
+    Args:
+        path: a run folder, or one checkpoint.
+        env: the environment, where the run was trained on one that has no name in the registry.
+
+    Returns:
+        The policy: `state = policy.initial_state(batch_size)`, `state, action = policy.act(state, obs, reset)`.
+
+    Raises:
+        RunFolderError: no run folder.
+        CheckpointError: a damaged or foreign checkpoint.
+    """
+    return load_run(path, env=env).policy
+
+
+def _configure(env: Environment, memory: str | None, settings: dict[str, Any]) -> RunConfig:
+    config = replace(default_config(env.name), env=EnvConfig.of(env))
+    network = config.network if memory is None else with_memory(config.network, memory)
+    known = {f.name: NetworkConfig for f in fields(NetworkConfig)} | {f.name: PPOConfig for f in fields(PPOConfig)}
+    for name in settings:
+        if name not in known or name == "memory":
+            raise ConfigError(f"PPO has no setting {name!r}.", "", did_you_mean(name, known))
+    return replace(
+        config,
+        network=replace(network, **{k: v for k, v in settings.items() if known[k] is NetworkConfig}),
+        ppo=replace(config.ppo, **{k: v for k, v in settings.items() if known[k] is PPOConfig}),
+    )

@@ -1,0 +1,59 @@
+"""`throughtime eval RUN`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from throughtime.cli._arguments import Json, parse
+from throughtime.cli._output import Output
+from throughtime.runs import load_run
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Scores a trained policy on fresh episodes, its memory carried through each of them."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder, or one checkpoint."""
+    episodes: int | None = None
+    """How many; by default the run's evaluation_episodes."""
+    seed: int | None = None
+    """Of the episodes; by default one that no training uses."""
+    stochastic: bool = False
+    """Draws the actions instead of taking the most probable ones."""
+    json: Json = False
+    """Prints one JSON object on stdout, all else on stderr."""
+
+
+def run(argv: list[str]) -> int:
+    """Loads, plays, prints the mean return with its interval."""
+    arguments = parse(Eval, "eval", argv)
+    output = Output(arguments.json)
+    trained = load_run(arguments.run)
+    with output.console.status("playing …"):
+        score = trained.evaluate(
+            arguments.episodes, seed=arguments.seed, deterministic=not arguments.stochastic
+        )
+    env, (low, high) = trained.env, score.interval
+    output.console.print(
+        f"[bold]{env.name}[/bold] · step {trained.steps:,} · {len(score.returns):,} episodes\n"
+        f"return {score.mean:.4g} (95% interval {low:.4g} to {high:.4g}) · length {score.lengths.mean():.4g}"
+    )
+    known = {"memoryless ceiling": env.memoryless_return, "optimum": env.optimal_return}
+    line = " · ".join(f"{name} {value:.4g}" for name, value in known.items() if value is not None)
+    if line:
+        output.console.print(line)
+    output.result(
+        {
+            "environment": env.name,
+            "step": trained.steps,
+            "episodes": len(score.returns),
+            "mean_return": score.mean,
+            "interval": score.interval,
+            "mean_length": float(score.lengths.mean()),
+            "memoryless_return": env.memoryless_return,
+            "optimal_return": env.optimal_return,
+        }
+    )
+    return 0

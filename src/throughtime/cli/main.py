@@ -1,0 +1,59 @@
+"""`throughtime VERB …`: finds the verb, runs it, and turns errors into messages."""
+
+import sys
+from importlib import import_module
+
+VERBS = {
+    "train": "train an agent (without arguments: the main job, an agent and its twins on the T-maze)",
+    "resume": "go on with an interrupted training, bit for bit",
+    "eval": "score a trained policy on fresh episodes",
+    "report": "write the HTML report of finished runs",
+    "envs": "list the environments and what is known of them",
+    "memories": "list the memories and their options",
+    "info": "say which versions and devices are in use",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: the words after `throughtime`; those of this process where None.
+
+    Returns:
+        The exit status: 0, 1 after an error in the work, 2 after one in the command line, 130 or 143 after a signal.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if argv[0] == "--version":
+        from throughtime.core.version import __version__
+
+        print(__version__)
+        return 0
+    from throughtime.core import ConfigError, ThroughtimeError, did_you_mean
+
+    try:
+        if argv[0] not in VERBS:
+            raise ConfigError(f"There is no command {argv[0]!r}.", "", did_you_mean(argv[0], VERBS))
+        return import_module(f"throughtime.cli.{argv[0]}").run(argv[1:])
+    except ThroughtimeError as error:
+        print(f"throughtime: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("throughtime: interrupted; what was saved stays.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+    return (
+        "usage: throughtime COMMAND [OPTIONS]\n\n"
+        "Memory for deep-RL agents: recurrent networks trained by backpropagation through time.\n\n"
+        f"{verbs}\n\n"
+        "throughtime COMMAND --help says what each option means. Every command takes --json."
+    )
