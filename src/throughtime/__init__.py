@@ -1,4 +1,4 @@
-"""Memory for deep-RL agents: recurrent networks trained by backpropagation through time, and proof that the memory works.
+"""Memory for deep-RL agents: recurrent networks trained through time, and proof that the memory works.
 
     import throughtime as tt
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from throughtime.core import PreflightError as PreflightError
     from throughtime.core import RunFolderError as RunFolderError
     from throughtime.core import ThroughtimeError as ThroughtimeError
+    from throughtime.core.version import __version__ as __version__
     from throughtime.envs import ENVIRONMENTS as ENVIRONMENTS
     from throughtime.envs import Environment as Environment
     from throughtime.envs import make as make
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from throughtime.runs import evaluate as evaluate
     from throughtime.runs import load_run as load_run
     from throughtime.runs import resume as resume
-    from throughtime.core.version import __version__ as __version__
 
 _HOMES = {
     "agents": ("NetworkConfig", "Policy", "PolicyState", "PPOConfig"),

@@ -54,9 +54,7 @@ class PPO:
         Returns:
             The run: `run.policy`, `run.evaluate(episodes)`, `run.metrics`.
         """
-        config = replace(
-            self.config, seed=seed, total_steps=self.config.total_steps if steps is None else steps
-        )
+        config = replace(self.config, seed=seed, total_steps=self.config.total_steps if steps is None else steps)
         return train(config, out, env=self.env, overwrite=overwrite, progress=progress)
 
 

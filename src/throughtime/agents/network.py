@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError
 from throughtime.envs import Discrete, Space
-from throughtime.memory import Memory, Readout, make_memory
+from throughtime.memory import Memory, Readout, check_memory, make_memory
 from throughtime.memory.initialisers import orthogonal
 from throughtime.rl import Categorical, DiagonalGaussian
 
@@ -61,6 +61,8 @@ class Tower(Memory):
             Readout(i, o, config.activation, initialiser=lambda *a: orthogonal(*a, gain=2**0.5), key=k)
             for i, o, k in zip(widths[:-1], widths[1:], keys, strict=True)
         )
+        options: dict[str, Any] = dict(config.memory_options)
+        check_memory(config.memory, **options)
         self.memory = make_memory(
             config.memory,
             widths[-1],
@@ -68,7 +70,7 @@ class Tower(Memory):
             num_layers=config.num_layers,
             residual=config.residual,
             key=key_memory,
-            **config.memory_options,
+            **options,
         )
         self.input_size, self.output_size = input_size, self.memory.output_size
 
@@ -105,9 +107,7 @@ class PolicyHead(eqx.Module):
     def __init__(self, input_size: int, space: Space, initial_log_std: float, key: PRNGKeyArray):
         """Orthogonal with gain 0.01: the first policy is close to uniform, so that it explores."""
         size = space.n if isinstance(space, Discrete) else _box_size(space)
-        self.linear = Readout(
-            input_size, size, initialiser=lambda *a: orthogonal(*a, gain=0.01), key=key
-        )
+        self.linear = Readout(input_size, size, initialiser=lambda *a: orthogonal(*a, gain=0.01), key=key)
         self.log_std = None if isinstance(space, Discrete) else jnp.full(size, initial_log_std)
 
     def __call__(self, features: Float[Array, "*batch H"]) -> Categorical | DiagonalGaussian:

@@ -75,7 +75,8 @@ class Policy(eqx.Module):
             key: draws the action; None takes the most probable one.
 
         Returns:
-            The next state and the actions, as the environment takes them: int32 `[B]`, or float32 `[B, A]` within bounds.
+            The next state and the actions, as the environment takes them: int32 `[B]`, or float32 `[B, A]` within
+            bounds.
         """
         reset = jnp.asarray(reset, bool)
         state = self.reset_where(reset, state)
@@ -134,8 +135,8 @@ class Policy(eqx.Module):
     def to_environment(self, action: Array) -> Array:
         """An action as drawn → as the environment takes it.
 
-        Continuous actions are drawn in units where the range is [-1, 1]; they are clipped to it and mapped to the bounds. The
-        log-probability stays that of the action as drawn.
+        Continuous actions are drawn in units where the range is [-1, 1]; they are clipped to it and mapped to the
+        bounds. The log-probability stays that of the action as drawn.
         """
         space = self.action_space
         if isinstance(space, Box):

@@ -1,8 +1,8 @@
 """Recurrent proximal policy optimisation (Schulman et al. 2017) with the state boundary of docs/architecture.md.
 
-One iteration acts for T steps in B environments, cuts the rollout into sequences of `bptt_length` steps that start from their
-stored states, and takes `epochs` × `minibatches` gradient steps on them, each by backpropagation through time over whole
-sequences. Everything, many iterations in a row, is one compiled program.
+One iteration acts for T steps in B environments, cuts the rollout into sequences of `bptt_length` steps that start
+from their stored states, and takes `epochs` × `minibatches` gradient steps on them, each by backpropagation through
+time over whole sequences. Everything, many iterations in a row, is one compiled program.
 """
 
 from typing import Any, NamedTuple
@@ -106,6 +106,8 @@ class PPO:
         check(config, network)
         self.env, self.config, self.network_config = env, config, network
         self.environments = VectorEnvironment(env, config.num_envs)
+        # Shapes only: an impossible memory or width is refused here, before anything is compiled.
+        eqx.filter_eval_shape(Policy, env, network, jax.random.key(0))
         self.bptt_length = config.bptt_length or config.rollout_length
         self.optimiser = optax.scale_by_adam(eps=1e-5)
 
@@ -121,7 +123,7 @@ class PPO:
         B, normalise = self.config.num_envs, self.config.normalise_returns
         return TrainState(
             policy=policy,
-            optimiser=self.optimiser.init(policy.network),
+            optimiser=self.optimiser.init(policy.network),  # pyright: ignore[reportArgumentType]
             actors=start(policy, self.environments, key_start),
             discounted_return=jnp.zeros(B) if normalise else None,
             return_moments=Moments.create(()) if normalise else None,
@@ -141,8 +143,8 @@ class PPO:
             buffer: room for metrics (a static size).
 
         Returns:
-            The state, the metrics `[buffer]` (the first `iterations` entries count), how many iterations were completed, and
-            the fault. After a fault the state is the one from before the iteration it happened in.
+            The state, the metrics `[buffer]` (the first `iterations` entries count), how many iterations were
+            completed, and the fault. After a fault the state is the one from before the iteration it happened in.
         """
         first = state.iteration
         shapes = jax.eval_shape(self.iterate, state, total, first)[1:]
@@ -180,9 +182,7 @@ class PPO:
             policy, self.environments, state.actors, key_rollout, config.rollout_length, self.bptt_length
         )
         rewards, discounted_return, return_moments = self._scaled_rewards(state, rollout)
-        next_values = true_next_values(
-            rollout.values, last_values, rollout.final_values, rollout.truncated
-        )
+        next_values = true_next_values(rollout.values, last_values, rollout.final_values, rollout.truncated)
         advantages = generalised_advantages(
             rewards,
             rollout.values,
@@ -213,9 +213,7 @@ class PPO:
         learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
         if config.anneal:
             learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
-        policy, optimiser, losses, finite = self._update(
-            policy, state.optimiser, sequences, learning_rate, key_update
-        )
+        policy, optimiser, losses, finite = self._update(policy, state.optimiser, sequences, learning_rate, key_update)
         fault = _fault(rollout, replay_error, finite)
         after = TrainState(
             policy.observe(rollout.observations),

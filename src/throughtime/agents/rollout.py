@@ -70,7 +70,8 @@ def collect(
         piece: steps between stored states (the length of truncated BPTT); divides T.
 
     Returns:
-        The actors after T steps; the rollout; the network's states *before* the observations of steps 0, piece, 2·piece, …,
+        The actors after T steps; the rollout; the network's states *before* the observations of steps 0, piece,
+        2·piece, …,
         `[T/piece, B, ...]`; and V(obs_T), `[B]`.
     """
     key_noise, key_env = jax.random.split(key)

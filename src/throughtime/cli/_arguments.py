@@ -19,9 +19,7 @@ def parse(cls: Any, verb: str, argv: list[str]) -> Any:
 def env_options(name: str) -> Any:
     """A dataclass of an environment's own options, with their defaults."""
     entry: EnvironmentEntry = ENVIRONMENTS[name]
-    options = [
-        (option, type(value), dataclasses.field(default=value)) for option, value in entry.options.items()
-    ]
+    options = [(option, type(value), dataclasses.field(default=value)) for option, value in entry.options.items()]
     cls = dataclasses.make_dataclass(f"{entry.build.__name__}Options", options, frozen=True)
     cls.__doc__ = f"Options of {name}."
     return cls

@@ -32,9 +32,7 @@ def run(argv: list[str]) -> int:
     output = Output(arguments.json)
     trained = load_run(arguments.run)
     with output.console.status("playing …"):
-        score = trained.evaluate(
-            arguments.episodes, seed=arguments.seed, deterministic=not arguments.stochastic
-        )
+        score = trained.evaluate(arguments.episodes, seed=arguments.seed, deterministic=not arguments.stochastic)
     env, (low, high) = trained.env, score.interval
     output.console.print(
         f"[bold]{env.name}[/bold] · step {trained.steps:,} · {len(score.returns):,} episodes\n"

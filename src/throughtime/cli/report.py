@@ -39,9 +39,7 @@ def run(argv: list[str]) -> int:
     with output.console.status("evaluating …"):
         if is_comparison(first):
             if len(arguments.runs) > 1:
-                raise ConfigError(
-                    f"{first} holds several runs already.", "", "Report it alone, or name run folders."
-                )
+                raise ConfigError(f"{first} holds several runs already.", "", "Report it alone, or name run folders.")
             report = comparison_report(resume_comparison(first), command)
         else:
             runs = [load_run(path) for path in arguments.runs]

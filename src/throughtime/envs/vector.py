@@ -82,7 +82,5 @@ class VectorEnvironment:
         def reset_ended(after: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
             return select_rows(ended, self.reset(key_reset, params), after)
 
-        first_obs, next_state = jax.lax.cond(
-            jnp.any(ended), reset_ended, lambda after: after, (obs, next_state)
-        )
+        first_obs, next_state = jax.lax.cond(jnp.any(ended), reset_ended, lambda after: after, (obs, next_state))
         return VectorStep(first_obs, next_state, reward, terminated, truncated, obs)

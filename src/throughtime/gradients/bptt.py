@@ -81,9 +81,7 @@ def unroll_checkpointed(
     return _in_pieces(piece, piece, state, xs, resets, segment)
 
 
-def _in_pieces(
-    piece: Unroll, rest: Unroll, state: Any, xs: Array, resets: Array, length: int
-) -> tuple[Any, Array]:
+def _in_pieces(piece: Unroll, rest: Unroll, state: Any, xs: Array, resets: Array, length: int) -> tuple[Any, Array]:
     """A scan over the whole pieces of `length` steps, then `rest` over what is left."""
     whole, T = xs.shape[0] // length, xs.shape[0]
     cut = whole * length

@@ -19,6 +19,4 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
     """Raises ConfigError, with a suggestion, unless `value` is one of the `known` words."""
     known = tuple(known)
     if value not in known:
-        raise ConfigError(
-            f"{name} is {value!r}, which is not one of its values", "", did_you_mean(str(value), known)
-        )
+        raise ConfigError(f"{name} is {value!r}, which is not one of its values", "", did_you_mean(str(value), known))

@@ -83,9 +83,7 @@ class Elman(Memory):
         self.weight_xh = initialisers.glorot(key_xh, (input_size, hidden_size), dtype)
         self.weight_hh = recurrent(key_hh, (hidden_size, hidden_size), dtype)
         self.bias_h = jnp.zeros(hidden_size, dtype)
-        self.readout = (
-            None if output_size is None else Readout(hidden_size, output_size, g, dtype=dtype, key=key_hy)
-        )
+        self.readout = None if output_size is None else Readout(hidden_size, output_size, g, dtype=dtype, key=key_hy)
         self.initial_h = jnp.zeros(hidden_size, dtype) if learn_initial_state else None
 
     def initial_state(self, batch_size: int) -> ElmanState:
@@ -96,9 +94,7 @@ class Elman(Memory):
         """`x W_xh + b_h`."""
         return affine(x, self.weight_xh, self.bias_h)
 
-    def advance(
-        self, state: ElmanState, projected: Float[Array, "B H"]
-    ) -> tuple[ElmanState, Float[Array, "B H"]]:
+    def advance(self, state: ElmanState, projected: Float[Array, "B H"]) -> tuple[ElmanState, Float[Array, "B H"]]:
         """One step of the hidden state."""
         h = self.f(projected + state.h @ self.weight_hh)
         return ElmanState(h), h

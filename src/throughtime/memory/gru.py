@@ -78,12 +78,8 @@ class GRU(Gated):
         check_choice("reset", reset, ("after", "before"))
         self.input_size, self.output_size, self.reset = input_size, hidden_size, reset
         key_xh, key_hh, key_bias = jax.random.split(key, 3)
-        self.weight_xh = initialisers.gatewise(
-            initialisers.glorot, key_xh, (input_size, hidden_size), 3, dtype
-        )
-        self.weight_hh = initialisers.gatewise(
-            initialisers.orthogonal, key_hh, (hidden_size, hidden_size), 3, dtype
-        )
+        self.weight_xh = initialisers.gatewise(initialisers.glorot, key_xh, (input_size, hidden_size), 3, dtype)
+        self.weight_hh = initialisers.gatewise(initialisers.orthogonal, key_hh, (hidden_size, hidden_size), 3, dtype)
         zeros = jnp.zeros(hidden_size, dtype)
         update = zeros if chrono is None else initialisers.chrono(key_bias, hidden_size, chrono, dtype)
         self.bias_h = jnp.concatenate([zeros, update, zeros])
@@ -98,9 +94,7 @@ class GRU(Gated):
         """`x W_xh + b_h` for the three gates."""
         return affine(x, self.weight_xh, self.bias_h)
 
-    def advance(
-        self, state: GRUState, projected: Float[Array, "B GH"]
-    ) -> tuple[GRUState, Float[Array, "B H"]]:
+    def advance(self, state: GRUState, projected: Float[Array, "B GH"]) -> tuple[GRUState, Float[Array, "B H"]]:
         """One time step; see the class for the equations."""
         h, H = state.h, self.output_size
         x_rz, x_n = projected[:, : 2 * H], projected[:, 2 * H :]

@@ -38,9 +38,7 @@ def identity(key: PRNGKeyArray, shape: Shape, dtype: DTypeLike = jnp.float32) ->
     return jnp.eye(*shape, dtype=dtype)
 
 
-def chrono(
-    key: PRNGKeyArray, size: int, max_steps: float, dtype: DTypeLike = jnp.float32
-) -> Float[Array, " H"]:
+def chrono(key: PRNGKeyArray, size: int, max_steps: float, dtype: DTypeLike = jnp.float32) -> Float[Array, " H"]:
     """Biases log(u), u uniform in [1, T_max − 1]: units remember for spread times of up to `max_steps` steps.
 
     For an LSTM's forget gate (its input gate takes the negative) or a GRU's update gate.

@@ -86,17 +86,13 @@ class Jordan(Memory):
 
     def initial_state(self, batch_size: int) -> JordanState:
         """Zeros, or the learned row, for each of `batch_size` sequences."""
-        return JordanState(
-            initial_rows(self.initial_y, batch_size, (self.output_size,), self.weight_yh.dtype)
-        )
+        return JordanState(initial_rows(self.initial_y, batch_size, (self.output_size,), self.weight_yh.dtype))
 
     def project(self, x: Float[Array, "*batch I"]) -> Float[Array, "*batch H"]:
         """`x W_xh + b_h`."""
         return affine(x, self.weight_xh, self.bias_h)
 
-    def advance(
-        self, state: JordanState, projected: Float[Array, "B H"]
-    ) -> tuple[JordanState, Float[Array, "B O"]]:
+    def advance(self, state: JordanState, projected: Float[Array, "B H"]) -> tuple[JordanState, Float[Array, "B O"]]:
         """One time step; the readout is inside it, for its output is what is remembered."""
         y = self.readout(self.f(projected + state.y @ self.weight_yh))
         return JordanState(y), y

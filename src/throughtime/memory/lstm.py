@@ -84,12 +84,8 @@ class LSTM(Gated):
         check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.output_size = input_size, hidden_size
         key_xh, key_hh, key_bias = jax.random.split(key, 3)
-        self.weight_xh = initialisers.gatewise(
-            initialisers.glorot, key_xh, (input_size, hidden_size), 4, dtype
-        )
-        self.weight_hh = initialisers.gatewise(
-            initialisers.orthogonal, key_hh, (hidden_size, hidden_size), 4, dtype
-        )
+        self.weight_xh = initialisers.gatewise(initialisers.glorot, key_xh, (input_size, hidden_size), 4, dtype)
+        self.weight_hh = initialisers.gatewise(initialisers.orthogonal, key_hh, (hidden_size, hidden_size), 4, dtype)
         zeros = jnp.zeros(hidden_size, dtype)
         if chrono is None:
             bias_i, bias_f = zeros, jnp.full(hidden_size, forget_bias, dtype)
@@ -113,9 +109,7 @@ class LSTM(Gated):
         """`x W_xh + b_h` for the four gates."""
         return affine(x, self.weight_xh, self.bias_h)
 
-    def advance(
-        self, state: LSTMState, projected: Float[Array, "B GH"]
-    ) -> tuple[LSTMState, Float[Array, "B H"]]:
+    def advance(self, state: LSTMState, projected: Float[Array, "B GH"]) -> tuple[LSTMState, Float[Array, "B H"]]:
         """One time step; see the class for the equations."""
         h, c = state
         i, f, o, n = jnp.split(projected + h @ self.weight_hh, 4, axis=1)

@@ -89,9 +89,7 @@ MEMORIES: Mapping[str, MemorySpec] = MappingProxyType(
             GRU,
             "gated recurrent unit",
             {
-                "reset": Option(
-                    str, "whether the reset gate applies after or before the product", ("after", "before")
-                ),
+                "reset": Option(str, "whether the reset gate applies after or before the product", ("after", "before")),
                 "chrono": _CHRONO,
                 "learn_initial_state": _LEARN,
             },

@@ -41,9 +41,7 @@ class Stack(Memory):
             ConfigError: no layers, or two that do not fit.
         """
         if not layers:
-            raise ConfigError(
-                "a stack of no layers", "A stack needs at least one.", "Set num_layers to 1 or more."
-            )
+            raise ConfigError("a stack of no layers", "A stack needs at least one.", "Set num_layers to 1 or more.")
         for below, above in pairwise(layers):
             if below.output_size != above.input_size:
                 raise ConfigError(
@@ -58,9 +56,7 @@ class Stack(Memory):
         """The initial states of all layers."""
         return StackState(tuple(layer.initial_state(batch_size) for layer in self.layers))
 
-    def advance(
-        self, state: StackState, projected: Float[Array, "B I"]
-    ) -> tuple[StackState, Float[Array, "B O"]]:
+    def advance(self, state: StackState, projected: Float[Array, "B I"]) -> tuple[StackState, Float[Array, "B O"]]:
         """One time step through all layers; `projected` is the input itself."""
         states, y = [], projected
         for layer, layer_state in zip(self.layers, state.layers, strict=True):

@@ -90,9 +90,7 @@ class TDNN(Memory):
         shape = (self.delay, self.input_size)
         return TDNNState(initial_rows(self.initial_window, batch_size, shape, self.weight_xh.dtype))
 
-    def advance(
-        self, state: TDNNState, projected: Float[Array, "B I"]
-    ) -> tuple[TDNNState, Float[Array, "B H"]]:
+    def advance(self, state: TDNNState, projected: Float[Array, "B I"]) -> tuple[TDNNState, Float[Array, "B H"]]:
         """One time step; `projected` is the input itself."""
         line = jnp.concatenate([state.window, projected[:, None]], axis=1)  # [B, D+1, I]
         taps = line[:, :: -self.dilation]  # [B, K, I], the present input first
@@ -119,9 +117,7 @@ class TDNN(Memory):
     def _combine(self, taps: Float[Array, "*batch KI"]) -> Float[Array, "*batch H"]:
         return self.f(affine(taps, self.weight_xh.reshape(-1, self.output_size), self.bias_h))
 
-    def _look(
-        self, line: Float[Array, "S B I"], first: int, starts: Int[Array, "N B"]
-    ) -> Float[Array, "N B I"]:
+    def _look(self, line: Float[Array, "S B I"], first: int, starts: Int[Array, "N B"]) -> Float[Array, "N B I"]:
         """What sequences that began at `starts` hold at the N times from `first` on."""
         N, D = starts.shape[0], self.delay
         since = jnp.arange(first, first + N)[:, None] - starts  # [N, B], negative before the sequence began

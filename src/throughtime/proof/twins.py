@@ -121,9 +121,7 @@ def is_comparison(path: str | os.PathLike[str]) -> bool:
     return (Path(path) / CONFIG_FILE).is_file()
 
 
-def resume_comparison(
-    out: str | os.PathLike[str], *, progress: ProgressCallback | None = None
-) -> Comparison:
+def resume_comparison(out: str | os.PathLike[str], *, progress: ProgressCallback | None = None) -> Comparison:
     """Trains what is missing: finished runs are loaded, interrupted ones go on, the others start.
 
     Args:

@@ -8,12 +8,12 @@ from datetime import date
 import jax
 import numpy as np
 
+from throughtime.core.version import __version__
 from throughtime.envs import ENVIRONMENTS, Discrete, Environment
 from throughtime.proof import Comparison, Entry
 from throughtime.proof.twins import memory_label
-from throughtime.reports.data import Ceilings, Curve, Episode, Report, Row
+from throughtime.reports.data import Ceilings, Curve, Episode, Report, Role, Row
 from throughtime.runs import Run, to_toml
-from throughtime.core.version import __version__
 
 CURVE_POINTS = 100
 
@@ -38,7 +38,7 @@ def runs_report(runs: Sequence[Run], command: str) -> Report:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(memory_label(run.config), []).append(run)
-    roles = {"none": "memoryless", "tdnn": "window"}
+    roles: dict[str, Role] = {"none": "memoryless", "tdnn": "window"}
     entries = [
         Entry(roles.get(group[0].config.network.memory, "memory"), label, tuple(group))
         for label, group in groups.items()

@@ -52,13 +52,7 @@ def episode_figure(episode: Episode, *, narrow: bool = False) -> str:
     panels = _panels(episode, (width - left - right) / T)
     tops, top = [], 0
     for panel in panels:
-        top += (
-            10
-            if panel.title is None
-            else (18 if panel.beside else 26)
-            if not tops
-            else (20 if panel.beside else 44)
-        )
+        top += 10 if panel.title is None else (18 if panel.beside else 26) if not tops else (20 if panel.beside else 44)
         tops.append(top)
         top += panel.height
 

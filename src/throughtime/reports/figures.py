@@ -101,9 +101,7 @@ def learning_curves(curves: Sequence[Curve], ceilings: Ceilings, *, narrow: bool
     def draw(figure: Figure) -> None:
         axes = axes_at(figure, left, top, width - left - right, height - top - bottom)
         last_step = max(float(curve.steps[-1]) for curve in curves)
-        low, high = _padded(
-            np.concatenate([*(c.returns.ravel() for c in curves), [v for _, v in references]]), 0.05
-        )
+        low, high = _padded(np.concatenate([*(c.returns.ravel() for c in curves), [v for _, v in references]]), 0.05)
         axes.set(xlim=(0, last_step or 1), ylim=(low, high))
         axes.grid(axis="y")
         axes.tick_params(axis="y", length=0)
@@ -170,9 +168,7 @@ def _label_ends(figure: Figure, axes: Axes, ends, right: Px, top: Px, bottom: Px
     ys = np.array([bottom - (y - low) / (high - low) * (bottom - top) for _, y, _, _ in ends])
     for (x, _, text, colour), y, place in zip(ends, ys, spread(ys, 18, top, bottom), strict=True):
         x = left + x / last * (right - left)
-        figure.add_artist(
-            _line(figure, [x + 1, right + 4, right + 16], [y, y, place], color=colour, alpha=0.6)
-        )
+        figure.add_artist(_line(figure, [x + 1, right + 4, right + 16], [y, y, place], color=colour, alpha=0.6))
         text_at(figure, right + 20, place + 4, shorten(text, 26), color=colour)
 
 
@@ -215,6 +211,4 @@ def _line(figure: Figure, xs: Sequence[Px], ys: Sequence[Px], **style) -> Line2D
     """A thin line through places in px from the figure's upper left corner."""
     full_width, full_height = figure.get_size_inches() * 72
     style = {"linewidth": 1, **style}
-    return Line2D(
-        np.array(xs) / full_width, 1 - np.array(ys) / full_height, transform=figure.transFigure, **style
-    )
+    return Line2D(np.array(xs) / full_width, 1 - np.array(ys) / full_height, transform=figure.transFigure, **style)

@@ -95,11 +95,7 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
 
 
 def _section(heading: str, *parts: str) -> str:
-    return (
-        f"<section>\n<h2>{escape(heading)}</h2>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</section>\n"
-    )
+    return f"<section>\n<h2>{escape(heading)}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>\n"
 
 
 def _figure(wide: str, narrow: str, caption: str, key: str = "") -> str:
@@ -111,9 +107,7 @@ def _figure(wide: str, narrow: str, caption: str, key: str = "") -> str:
 
 def _returns_figure(rows: Sequence[Row], ceilings: Ceilings) -> str:
     wide, narrow = (final_returns(rows, ceilings, narrow=narrow) for narrow in (False, True))
-    return _figure(
-        wide, narrow, "Mean return of the final policies; the bar is the 95% interval over episodes."
-    )
+    return _figure(wide, narrow, "Mean return of the final policies; the bar is the 95% interval over episodes.")
 
 
 def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
@@ -133,9 +127,7 @@ def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
         for curve, style in zip(curves, line_styles(curves), strict=True)
     ]
     show = formatter([value for _, value in known_ceilings(ceilings)])
-    entries += [
-        f'<li><i class="ceiling"></i>{name} {show(value)}</li>' for name, value in known_ceilings(ceilings)
-    ]
+    entries += [f'<li><i class="ceiling"></i>{name} {show(value)}</li>' for name, value in known_ceilings(ceilings)]
     return _figure(wide, narrow, caption, f'<ul class="key">{"".join(entries)}</ul>')
 
 
@@ -143,9 +135,7 @@ def _episode_figure(episode: Episode) -> str:
     wide, narrow = (episode_figure(episode, narrow=narrow) for narrow in (False, True))
     total = formatter([float(episode.rewards.sum())])(float(episode.rewards.sum()))
     T = len(episode.rewards)
-    caption = (
-        f"{episode.title}: {T} step{'s' if T != 1 else ''}, return {total}. All panels share the time axis."
-    )
+    caption = f"{episode.title}: {T} step{'s' if T != 1 else ''}, return {total}. All panels share the time axis."
     if episode.hidden is not None and episode.hidden.size:
         caption += " Units of the hidden state that behave alike stand together; white is zero."
     return _figure(wide, narrow, caption)
@@ -184,8 +174,7 @@ def _table(rows: Sequence[Row], ceilings: Ceilings) -> str:
 
 def _reproduction(report: Report) -> list[str]:
     facts = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-        for name, value in report.environment.items()
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in report.environment.items()
     )
     return [
         f'<pre class="command"><code>{escape(report.command)}</code></pre>',

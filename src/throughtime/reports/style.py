@@ -32,11 +32,11 @@ figure .key {{ margin: 0 0 10px; padding: 0; font-size: 0.875rem; }}
 i {{ display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 9px; }}
 {"".join(f"i.{role} {{ background: {colour}; color: {colour}; }}" for role, colour in ROLE_COLOURS.items())}
 .key i, i.ceiling {{
-  width: 18px; height: 0; border-radius: 0; border-top: 3px solid; vertical-align: 0.25em;
+  width: 18px; height: 0; border-radius: 0; background: none; border-top: 3px solid; vertical-align: 0.25em;
 }}
 i.ceiling {{ border-top: 1px dashed var(--grey); }}
 .key i.dashed {{ border-top-style: dashed; }}
-td i, th i.ceiling {{ width: 10px; }}
+th i.ceiling {{ width: 10px; }}
 .scroll {{ overflow-x: auto; margin-top: 28px; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 0.875rem; font-variant-numeric: tabular-nums; }}
 th, td {{
@@ -86,6 +86,8 @@ section > ul {{ margin: 0; padding-left: 1.2em; font-size: 0.9375rem; }}
   pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
   details::details-content {{ content-visibility: visible; block-size: auto; }}
   .scroll {{ overflow: visible; }}
-  table {{ font-size: 0.75rem; }}
+  table {{ font-size: 0.6875rem; }}
+  th, td {{ padding: 5px 0 5px 9px; }}
+  th small {{ display: block; margin-left: 19px; font-size: 0.625rem; }}
 }}
 """

@@ -52,9 +52,7 @@ ElementTree.register_namespace("", _SVG)
 Px = int | float
 
 
-def inline_svg(
-    draw: Callable[[Figure], None], name: str, width: int, height: int, title: str, description: str
-) -> str:
+def inline_svg(draw: Callable[[Figure], None], name: str, width: int, height: int, title: str, description: str) -> str:
     """Draws a figure and returns it as an `<svg>` element for an HTML page.
 
     The same drawing gives the same bytes, whatever the user's matplotlib settings are. Text stays text, in

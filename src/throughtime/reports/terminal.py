@@ -18,9 +18,7 @@ def summary(report: Report, console: Console) -> None:
         console: where to.
     """
     rows, ceilings = report.rows, report.ceilings
-    show = formatter(
-        [*(v for row in rows for v in (row.mean_return, *row.interval)), *vars(ceilings).values()]
-    )
+    show = formatter([*(v for row in rows for v in (row.mean_return, *row.interval)), *vars(ceilings).values()])
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     table.add_column("policy", vertical="bottom", max_width=26)  # the one that gives way
     for name in ("return ± 95%", "memoryless\nceiling", "optimum", "steps/s", "seconds"):

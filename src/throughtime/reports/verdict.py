@@ -26,9 +26,7 @@ def verdict(rows: Sequence[Row], ceilings: Ceilings) -> Verdict:
         ceilings: of the task.
     """
     memory, twin, window = (_best(rows, role) for role in ("memory", "memoryless", "window"))
-    show = formatter(
-        [*(v for row in rows for v in (row.mean_return, *row.interval)), *vars(ceilings).values()]
-    )
+    show = formatter([*(v for row in rows for v in (row.mean_return, *row.interval)), *vars(ceilings).values()])
     if memory is None:
         return Verdict("No policy with memory was evaluated", (_ceiling_sentence(ceilings, show),))
 
@@ -52,17 +50,13 @@ def verdict(rows: Sequence[Row], ceilings: Ceilings) -> Verdict:
         sentences.append("The 95% intervals overlap: these episodes do not tell the two apart.")
     elif ceiling is None:
         headline = "With memory it did better"
-        sentences.append(
-            "The 95% intervals are apart. How well the best policy without memory would do is not known."
-        )
+        sentences.append("The 95% intervals are apart. How well the best policy without memory would do is not known.")
     elif above_ceiling:
         headline = "Memory helps"
         sentences.append("No policy without memory can reach that: the memory is used.")
     else:
         headline = "That memory helps is not shown"
-        sentences.append(
-            "It is not above the memoryless ceiling: a better policy without memory would do as well."
-        )
+        sentences.append("It is not above the memoryless ceiling: a better policy without memory would do as well.")
     sentences += _impossible(rows, ceilings)
     if all(row.seeds == 1 for row in rows):
         sentences.append("One training seed each: how another seed would fare is not known.")

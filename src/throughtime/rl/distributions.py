@@ -1,7 +1,7 @@
 """Action distributions: what a policy head emits, drawn with noise that was made beforehand.
 
-Noise comes in from outside (`noise_like`), so that one call can draw it for a whole rollout: random bits are among the larger
-costs of acting on a CPU.
+Noise comes in from outside (`noise_like`), so that one call can draw it for a whole rollout: random bits are among
+the larger costs of acting on a CPU.
 """
 
 from typing import NamedTuple, Protocol, Self
@@ -87,7 +87,7 @@ class DiagonalGaussian(NamedTuple):
         return jax.random.normal(key, (*shape, size))
 
     def sample(self, noise: Float[Array, "*batch A"]) -> Float[Array, "*batch A"]:
-        """mean + std · noise."""
+        """Mean + std · noise."""
         return self.mean + jnp.exp(self.log_std) * noise
 
     def mode(self) -> Float[Array, "*batch A"]:

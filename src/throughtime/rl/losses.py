@@ -9,9 +9,7 @@ def standardise(advantages: Float[Array, "*n"], epsilon: float = 1e-8) -> Float[
     return (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + epsilon)
 
 
-def clipped_policy_loss(
-    log_ratio: Float[Array, "*n"], advantages: Float[Array, "*n"], clip: float
-) -> Float[Array, ""]:
+def clipped_policy_loss(log_ratio: Float[Array, "*n"], advantages: Float[Array, "*n"], clip: float) -> Float[Array, ""]:
     """−mean min(ρ A, clip(ρ, 1−ε, 1+ε) A), equation 7.
 
     Args:

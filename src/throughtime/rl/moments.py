@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 class Moments(NamedTuple):
     """Count, mean and variance of all that was seen."""
 
-    count: Float[Array, ""]
+    weight: Float[Array, ""]
     mean: Float[Array, "*shape"]
     var: Float[Array, "*shape"]
 
@@ -27,9 +27,9 @@ class Moments(NamedTuple):
         if size == 0:
             return self
         mean, var = jnp.mean(batch, axes), jnp.var(batch, axes)
-        total = self.count + size
+        total = self.weight + size
         delta = mean - self.mean
-        square = self.var * self.count + var * size + delta * delta * (self.count * size / total)
+        square = self.var * self.weight + var * size + delta * delta * (self.weight * size / total)
         return Moments(total, self.mean + delta * (size / total), square / total)
 
     def standardise(self, x: Float[Array, "*n"], limit: float = 10.0) -> Float[Array, "*n"]:

@@ -38,8 +38,9 @@ def generalised_advantages(
 ) -> Float[Array, "T B"]:
     """GAE(λ): A_t = δ_t + γλ (1 − ended_t) A_{t+1}, with δ_t = r_t + γ (1 − terminated_t) V(next_t) − V_t.
 
-    The trace is cut where the episode terminated or was truncated; the bootstrap is dropped only where it terminated. A step
-    with both flags counts as terminated. Reference: Schulman et al. 2016, arXiv 1506.02438, equation 16.
+    The trace is cut where the episode terminated or was truncated; the bootstrap is dropped only where it
+    terminated. A step with both flags counts as terminated. Reference: Schulman et al. 2016, arXiv 1506.02438,
+    equation 16.
 
     Args:
         rewards: r_t, `[T, B]`.

@@ -12,8 +12,8 @@ Tree = TypeVar("Tree", bound=PyTree)
 def cut(rollout: Tree, length: int) -> Tree:
     """Cuts `[T, B, ...]` into contiguous sequences `[length, T/length · B, ...]`.
 
-    Sequence s·B + b holds steps s·length … (s+1)·length − 1 of environment b, in order. (A bare `reshape` would stride over
-    time and environments: a fault seen in several libraries.)
+    Sequence s·B + b holds steps s·length … (s+1)·length − 1 of environment b, in order. (A bare `reshape` would
+    stride over time and environments: a fault seen in several libraries.)
 
     Args:
         rollout: tree of arrays `[T, B, ...]`, T divisible by `length`.

@@ -145,9 +145,7 @@ def _read_header(path: Path, data: bytes) -> tuple[dict[str, Any], int]:
         raise CheckpointError(what, f"Its header would end at byte {start}; the file has {len(data)}.", _MEND)
     head = data[:start]
     digest = _DIGEST.search(head)
-    whole = digest is not None and (
-        hashlib.sha256(_with_digest(head, "0" * 64)).hexdigest().encode() == digest[1]
-    )
+    whole = digest is not None and (hashlib.sha256(_with_digest(head, "0" * 64)).hexdigest().encode() == digest[1])
     try:
         header = json.loads(head[8:])
         metadata = header.get("__metadata__") or {}
@@ -199,6 +197,4 @@ def _verify_tensors(
 
 
 def _foreign(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is no checkpoint of throughtime.", why, "Name a step-….safetensors of a run."
-    )
+    return CheckpointError(f"{path} is no checkpoint of throughtime.", why, "Name a step-….safetensors of a run.")

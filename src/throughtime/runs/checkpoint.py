@@ -90,9 +90,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(
-            f"The checkpoint {path} cannot be read.", f"{error.strerror or error}."
-        ) from error
+        raise CheckpointError(f"The checkpoint {path} cannot be read.", f"{error.strerror or error}.") from error
     return decode(path, data)
 
 
@@ -139,9 +137,7 @@ def prune_checkpoints(folder: str | os.PathLike[str], keep: int) -> None:
         ConfigError: `keep` is less than 1.
     """
     if keep < 1:
-        raise ConfigError(
-            f"keep = {keep} is impossible.", "A run resumes from its newest checkpoint.", "Keep 1."
-        )
+        raise ConfigError(f"keep = {keep} is impossible.", "A run resumes from its newest checkpoint.", "Keep 1.")
     folder = Path(folder)
     for path in [*_checkpoints(folder)[:-keep], *folder.glob(".step-*.tmp")]:
         path.unlink()

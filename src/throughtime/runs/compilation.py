@@ -11,14 +11,15 @@ CACHE_VARIABLE = "THROUGHTIME_CACHE"
 def enable_compilation_cache() -> Path | None:
     """Turns on JAX's persistent compilation cache, unless the user has set one up.
 
-    The folder is `$THROUGHTIME_CACHE`, else `throughtime` below `$XDG_CACHE_HOME` or `~/.cache`. An empty `THROUGHTIME_CACHE`
-    turns it off; so does a folder that cannot be written (training needs no cache).
+    The folder is `$THROUGHTIME_CACHE`, else `throughtime` below `$XDG_CACHE_HOME` or `~/.cache`. An empty
+    `THROUGHTIME_CACHE` turns it off; so does a folder that cannot be written (training needs no cache).
 
     Returns:
         The folder in use, or None.
     """
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    current = jax.config.values["jax_compilation_cache_dir"]
+    if current:
+        return Path(current)
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen == "":
         return None

@@ -29,15 +29,7 @@ class EnvConfig:
 
     @classmethod
     def of(cls, env: Environment) -> "EnvConfig":
-        """The name and options under which the registry would build `env` (the name alone where it does not know it)."""
-        entry = ENVIRONMENTS.get(env.name)
-        if entry is None or type(env) is not entry.build:
-            return cls(env.name)
-        return cls(env.name, {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v})
-
-    @classmethod
-    def of(cls, env: Environment) -> "EnvConfig":
-        """The name and options under which the registry would build `env` (the name alone where it does not know it)."""
+        """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
         entry = ENVIRONMENTS.get(env.name)
         if entry is None or type(env) is not entry.build:
             return cls(env.name)
@@ -94,23 +86,6 @@ def default_config(env: str = "t-maze") -> RunConfig:
     if not file.is_file():
         return RunConfig(env=EnvConfig(env))
     return from_toml(file.read_text(encoding="utf-8"), RunConfig)
-
-
-def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:
-    """The same network on another memory: options that the new one does not have are dropped.
-
-    Args:
-        network: the network.
-        memory: the new memory's name.
-        **options: its options, added to those that stay.
-
-    Raises:
-        ConfigError: no such memory.
-    """
-    if memory not in MEMORIES:
-        raise ConfigError(f"There is no memory {memory!r}.", "", did_you_mean(memory, MEMORIES))
-    kept = {k: v for k, v in network.memory_options.items() if k in MEMORIES[memory].options}
-    return replace(network, memory=memory, memory_options={**kept, **options})
 
 
 def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:

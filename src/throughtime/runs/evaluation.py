@@ -28,11 +28,7 @@ class Evaluation(NamedTuple):
     @property
     def interval(self) -> tuple[float, float]:
         """The 95% normal interval of the mean over episodes (of this one policy, not over trainings)."""
-        half = (
-            1.96 * float(np.std(self.returns, ddof=1)) / len(self.returns) ** 0.5
-            if len(self.returns) > 1
-            else 0.0
-        )
+        half = 1.96 * float(np.std(self.returns, ddof=1)) / len(self.returns) ** 0.5 if len(self.returns) > 1 else 0.0
         return self.mean - half, self.mean + half
 
 
@@ -122,9 +118,7 @@ def _play(
         )
 
     zeros = jnp.zeros(B)
-    carry = Carry(
-        state, observation, policy.initial_state(B), zeros, jnp.ones(B, bool), zeros, zeros, jnp.asarray(0)
-    )
+    carry = Carry(state, observation, policy.initial_state(B), zeros, jnp.ones(B, bool), zeros, zeros, jnp.asarray(0))
     end = jax.lax.while_loop(lambda c: jnp.any(c.alive) & (c.t < limit), body, carry)
     return end.total, end.length
 
@@ -137,9 +131,7 @@ class EpisodeRecord(NamedTuple):
     probabilities: Float[np.ndarray, "T A"] | None  # of discrete actions
     rewards: Float[np.ndarray, " T"]
     values: Float[np.ndarray, " T"]
-    hidden: (
-        Float[np.ndarray, "T H"] | None
-    )  # the actor's memory after each observation, flattened; None without one
+    hidden: Float[np.ndarray, "T H"] | None  # the actor's memory after each observation, flattened; None without one
 
 
 def record_episode(policy: Policy, env: Environment, *, seed: int = 0) -> EpisodeRecord:
@@ -153,7 +145,8 @@ def record_episode(policy: Policy, env: Environment, *, seed: int = 0) -> Episod
     limit = _step_limit(env)
     record, ended = jax.device_get(_record(policy, VectorEnvironment(env, 1), limit, jax.random.key(seed)))
     T = int(np.argmax(ended)) + 1
-    return EpisodeRecord(*(None if x is None else x[:T, 0] for x in record))
+    arrays: list[Any] = [None if x is None else x[:T, 0] for x in record]
+    return EpisodeRecord(*arrays)
 
 
 @eqx.filter_jit
@@ -169,7 +162,7 @@ def _record(policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArra
         action = distribution.mode()
         out = env.step(key, environment, policy.to_environment(action))
         leaves = [leaf.reshape(1, -1) for leaf in jax.tree.leaves(network.actor)]
-        row = EpisodeRecord(
+        row = (
             observation,
             policy.to_environment(action),
             jax.nn.softmax(distribution.logits) if isinstance(distribution, Categorical) else None,

@@ -73,11 +73,7 @@ class RunFolder:
         if CONFIG_FILE not in _contents(path):
             runs = [found.parent.name for found in path.parent.glob(f"*/{CONFIG_FILE}")]
             what = f"There is no run folder at {path}." if not path.exists() else f"{path} is no run folder."
-            mend = (
-                did_you_mean(path.name, runs)
-                if runs
-                else "Name the folder that --out of throughtime train named."
-            )
+            mend = did_you_mean(path.name, runs) if runs else "Name the folder that --out of throughtime train named."
             raise RunFolderError(what, f"It has no {CONFIG_FILE}." if path.exists() else "", mend)
         return cls(path, _lock(path) if lock else None)
 

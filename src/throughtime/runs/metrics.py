@@ -40,9 +40,7 @@ class MetricsWriter:
         path = folder / METRICS_FILE
         keep = 0
         if resume_step is not None and path.exists():
-            keep = next(
-                (start for start, row in _rows(path) if row is None or row["step"] > resume_step), None
-            )
+            keep = next((start for start, row in _rows(path) if row is None or row["step"] > resume_step), None)
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - open as long as the writer
         if keep is not None:
             self._file.truncate(keep)
@@ -101,9 +99,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, Any] | None]]:
         row = _parse(line)
         if row is None and number < len(lines):
             what = f"Line {number} of {path} (byte {start}) is damaged."
-            raise RunFolderError(
-                what, 'Each line has to be a JSON object with an integer "step".', "Delete the line."
-            )
+            raise RunFolderError(what, 'Each line has to be a JSON object with an integer "step".', "Delete the line.")
         rows.append((start, row))
         start += len(line)
     return rows

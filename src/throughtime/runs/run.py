@@ -10,7 +10,6 @@ import jax
 
 from throughtime.agents import Policy, TrainState
 from throughtime.envs import Environment
-from throughtime.envs import Environment
 from throughtime.runs.config import RunConfig
 from throughtime.runs.evaluation import EpisodeRecord, Evaluation, evaluate, record_episode
 
@@ -63,7 +62,9 @@ class Run:
         """Trainable numbers."""
         return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.policy.network, eqx.is_array)))
 
-    def evaluate(self, episodes: int | None = None, *, seed: int | None = None, deterministic: bool = True) -> Evaluation:
+    def evaluate(
+        self, episodes: int | None = None, *, seed: int | None = None, deterministic: bool = True
+    ) -> Evaluation:
         """Scores the final policy on fresh episodes.
 
         Args:

@@ -128,9 +128,7 @@ def replace_fields(config: Config, changes: Mapping[str, Any]) -> Config:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 what = f"Unknown field {path!r}."
-                raise ConfigError(
-                    what, f"{'.'.join(tables[: depth + 1])!r} is a value, not a table of fields."
-                )
+                raise ConfigError(what, f"{'.'.join(tables[: depth + 1])!r} is a value, not a table of fields.")
         table[name] = value
     return from_dict(values, type(config))
 
@@ -180,8 +178,7 @@ def _convert(value: Any, kind: Any, path: str) -> Any:
             kinds = (kinds[0],) * len(value)
         if len(kinds) == len(value):
             return tuple(
-                _convert(item, k, f"{path}[{i}]")
-                for i, (item, k) in enumerate(zip(value, kinds, strict=True))
+                _convert(item, k, f"{path}[{i}]") for i, (item, k) in enumerate(zip(value, kinds, strict=True))
             )
     if origin is dict and isinstance(value, Mapping):
         return {key: _convert(item, kinds[1], _join(path, key)) for key, item in value.items()}

@@ -14,13 +14,11 @@ from throughtime.agents import PPO, TrainState
 from throughtime.agents.ppo import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault, Metrics
 from throughtime.core import NonFiniteError, PreflightError
 from throughtime.envs import Environment
-from throughtime.envs import Environment
 from throughtime.runs.checkpoint import (
     checkpoint_name,
     latest_checkpoint,
     load_checkpoint,
     prune_checkpoints,
-    read_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
@@ -173,9 +171,7 @@ def _loop(
         first, count, stale = done, 1, False
         while done < total and interrupt.received is None:
             start = time.perf_counter()
-            state, metrics, completed, fault = chunk(
-                state, jnp.int32(min(count, total - done)), jnp.int32(total)
-            )
+            state, metrics, completed, fault = chunk(state, jnp.int32(min(count, total - done)), jnp.int32(total))
             metrics, completed, fault = jax.device_get((metrics, completed, fault))
             now = time.perf_counter()
             done_before, done = done, done + int(completed)
@@ -204,9 +200,7 @@ def _loop(
                 saved, stale = now, False
         if folder is not None and (stale or done == first):
             _save(folder, state, config, done * per_iteration)
-    return Run(
-        config, ppo.env, state, None if folder is None else folder.path, rows, interrupt.received
-    )
+    return Run(config, ppo.env, state, None if folder is None else folder.path, rows, interrupt.received)
 
 
 def _save(folder: RunFolder, state: TrainState, config: RunConfig, step: int) -> None:
@@ -234,7 +228,8 @@ def _raise(fault: Fault, config: RunConfig, steps_done: int) -> None:
         )
     if fault.kind == FAULT_REPLAY:
         raise PreflightError(
-            f"The preflight failed: recomputed log-probabilities differ from those of acting by {float(fault.replay_error):.3g}.",
+            "The preflight failed: recomputed log-probabilities differ from those of acting by "
+            f"{float(fault.replay_error):.3g}.",
             "PPO's first ratio would not be 1: training would see other inputs or memory states than acting did.",
             "The memory's unroll and step disagree, or its state is not what initial_state says. Nothing was updated.",
         )

@@ -60,9 +60,7 @@ class CartPole(Environment[CartPoleState, CartPoleParams]):
     time_limit: int = 500
 
     def __post_init__(self):
-        check_at_least_one(
-            self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode."
-        )
+        check_at_least_one(self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode.")
 
     @property
     def name(self) -> str:
@@ -95,9 +93,7 @@ class CartPole(Environment[CartPoleState, CartPoleParams]):
         """What each action does."""
         return ("push left", "push right")
 
-    def reset_env(
-        self, key: PRNGKeyArray, params: CartPoleParams
-    ) -> tuple[Float[Array, " 4"], CartPoleState]:
+    def reset_env(self, key: PRNGKeyArray, params: CartPoleParams) -> tuple[Float[Array, " 4"], CartPoleState]:
         """Nearly upright, nearly at rest."""
         del params
         start = jax.random.uniform(key, (4,), jnp.float32, -0.05, 0.05)
@@ -132,9 +128,7 @@ class CartPole(Environment[CartPoleState, CartPoleParams]):
 
     def _observe(self, state: CartPoleState) -> Float[Array, " 4"]:
         zero = jnp.zeros((), jnp.float32)
-        velocity, angular_velocity = (
-            (state.velocity, state.angular_velocity) if self.velocities else (zero, zero)
-        )
+        velocity, angular_velocity = (state.velocity, state.angular_velocity) if self.velocities else (zero, zero)
         return jnp.stack([state.x, velocity, state.angle, angular_velocity])
 
     def is_truncated(self, state: CartPoleState, params: CartPoleParams) -> Bool[Array, ""]:

@@ -56,9 +56,7 @@ class Pendulum(Environment[PendulumState, PendulumParams]):
     time_limit: int = 200
 
     def __post_init__(self):
-        check_at_least_one(
-            self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode."
-        )
+        check_at_least_one(self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode.")
 
     @property
     def name(self) -> str:
@@ -91,9 +89,7 @@ class Pendulum(Environment[PendulumState, PendulumParams]):
         """What each action does."""
         return ("torque",)
 
-    def reset_env(
-        self, key: PRNGKeyArray, params: PendulumParams
-    ) -> tuple[Float[Array, " 3"], PendulumState]:
+    def reset_env(self, key: PRNGKeyArray, params: PendulumParams) -> tuple[Float[Array, " 3"], PendulumState]:
         """Anywhere, slow."""
         del params
         start = jax.random.uniform(key, (2,), jnp.float32, -1.0, 1.0)

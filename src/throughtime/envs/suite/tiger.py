@@ -56,9 +56,7 @@ class Tiger(Environment[TigerState, TigerParams]):
     time_limit: int = 100
 
     def __post_init__(self):
-        check_at_least_one(
-            self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode."
-        )
+        check_at_least_one(self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode.")
 
     @property
     def name(self) -> str:
@@ -106,9 +104,9 @@ class Tiger(Environment[TigerState, TigerParams]):
         true = hear < jnp.where(listened, params.accuracy, 0.5)
         heard_right = (true == (door == 1)).astype(jnp.float32)
         opened_on_tiger = action - 1 == state.door
-        reward = jnp.where(
-            listened, params.listen, jnp.where(opened_on_tiger, params.tiger, params.treasure)
-        ).astype(jnp.float32)
+        reward = jnp.where(listened, params.listen, jnp.where(opened_on_tiger, params.tiger, params.treasure)).astype(
+            jnp.float32
+        )
         obs = jnp.stack([jnp.zeros((), jnp.float32), 1.0 - heard_right, heard_right])
         terminated = ~listened if self.ends_on_open else jnp.zeros((), bool)
         return obs, TigerState(door, state.time + 1), reward, terminated, {}
