@@ -1,0 +1,46 @@
+"""Names and options: what works, and what a mistake is told."""
+
+import pytest
+
+from throughtime.core import ConfigError
+from throughtime.envs import ENVIRONMENTS, TMaze, VectorEnvironment, make
+
+
+def test_options_are_the_fields_that_the_name_leaves_open():
+    assert ENVIRONMENTS["t-maze"].options == {"length": 50}
+    assert ENVIRONMENTS["tiger"].options == {"time_limit": 100}
+    assert make("t-maze-active", length=7) == TMaze(length=7, active=True)
+    assert make("t-maze").length == 50
+
+
+def test_an_unknown_environment_gets_a_suggestion():
+    with pytest.raises(ConfigError, match="Did you mean 't-maze'") as error:
+        make("t-mase")
+    assert "t-mase" in error.value.what
+
+
+def test_an_unknown_option_gets_a_suggestion():
+    with pytest.raises(ConfigError, match="Did you mean 'length'"):
+        make("t-maze", lenght=10)
+
+
+def test_what_the_name_decides_is_not_an_option():
+    with pytest.raises(ConfigError, match="active is not an option") as error:
+        make("t-maze", active=True)
+    assert "t-maze-active" in error.value.mend
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5, "10", True, None])
+@pytest.mark.parametrize(("name", "option"), [(n, o) for n, e in ENVIRONMENTS.items() for o in e.options])
+def test_impossible_values(name, option, value):
+    with pytest.raises(ConfigError) as error:
+        make(name, **{option: value})
+    assert name in error.value.what
+    assert f"{option} = {value!r}" in error.value.what
+    assert error.value.why
+    assert option in error.value.mend
+
+
+def test_an_impossible_batch():
+    with pytest.raises(ConfigError, match="batch_size = 0"):
+        VectorEnvironment(make("tiger"), 0)
