@@ -17,6 +17,8 @@ from throughtime.runs.evaluation import EpisodeRecord as EpisodeRecord
 from throughtime.runs.evaluation import Evaluation as Evaluation
 from throughtime.runs.evaluation import evaluate as evaluate
 from throughtime.runs.evaluation import record_episode as record_episode
+from throughtime.runs.exact import ExactValue as ExactValue
+from throughtime.runs.exact import exact_value as exact_value
 from throughtime.runs.folder import RunFolder as RunFolder
 from throughtime.runs.metrics import MetricsWriter as MetricsWriter
 from throughtime.runs.metrics import read_metrics as read_metrics

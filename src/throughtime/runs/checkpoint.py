@@ -63,7 +63,7 @@ def load_checkpoint(path: str | os.PathLike[str], like: Tree) -> Tree:
         `like` with each array as it was saved, bit for bit; JAX leaves stay JAX arrays, keys typed keys.
 
     Raises:
-        CheckpointError: as `read_checkpoint`; or a leaf is missing, surplus, of another shape or dtype (named).
+        CheckpointError: as `read_checkpoint`; or a leaf is missing, surplus or of another kind (named).
     """
     arrays = read_checkpoint(path).arrays
     try:

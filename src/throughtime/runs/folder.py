@@ -153,7 +153,8 @@ def _contents(path: Path) -> set[str]:
         what = f"{path} cannot be a run folder."
         raise RunFolderError(what, f"{file} is a file.", "Choose another --out.") from error
     except OSError as error:
-        raise _unwritable(path, error) from error
+        mend = "Choose another --out, or mend its permissions."
+        raise RunFolderError(f"The folder {path} cannot be read.", f"{error.strerror or error}.", mend) from error
 
 
 def _lock(path: Path) -> int:

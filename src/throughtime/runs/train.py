@@ -141,12 +141,13 @@ def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) ->
 
 
 def compile_chunk(ppo: PPO, state: TrainState) -> Any:
-    """`PPO.run` compiled for this state's shapes: call it with (state, iterations, total)."""
+    """`PPO.run` compiled for this state's shapes: call it with (state, iterations, total, first)."""
 
-    def run(state: TrainState, iterations: jax.Array, total: jax.Array):
-        return ppo.run(state, iterations, total, MAX_CHUNK)
+    def run(state: TrainState, iterations: jax.Array, total: jax.Array, first: jax.Array):
+        return ppo.run(state, iterations, total, first, MAX_CHUNK)
 
-    return jax.jit(run, donate_argnums=0).lower(state, jnp.int32(1), jnp.int32(1)).compile()
+    one = jnp.int32(1)
+    return jax.jit(run, donate_argnums=0).lower(state, one, one, one).compile()
 
 
 def _loop(
@@ -171,7 +172,7 @@ def _loop(
         first, count, stale = done, 1, False
         while done < total and interrupt.received is None:
             start = time.perf_counter()
-            state, metrics, completed, fault = chunk(state, jnp.int32(min(count, total - done)), jnp.int32(total))
+            state, metrics, completed, fault = chunk(state, *map(jnp.int32, (min(count, total - done), total, first)))
             metrics, completed, fault = jax.device_get((metrics, completed, fault))
             now = time.perf_counter()
             done_before, done = done, done + int(completed)
@@ -188,6 +189,8 @@ def _loop(
                     writer.write(step, row)
             stale = stale or completed > 0
             if fault.kind:
+                if folder is not None and stale:  # the state is that from before the fault
+                    _save(folder, state, config, done * per_iteration)
                 _raise(fault, config, done * per_iteration)
             if progress is not None:
                 progress(Progress(done * per_iteration, total * per_iteration, now - began, speed, latest_return))
