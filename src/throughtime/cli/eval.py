@@ -7,7 +7,7 @@ import tyro
 
 from throughtime.cli._arguments import Json, parse
 from throughtime.cli._output import Output
-from throughtime.runs import load_run
+from throughtime.runs import Run, exact_value, load_run
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Eval:
     """Of the episodes; by default one that no training uses."""
     stochastic: bool = False
     """Draws the actions instead of taking the most probable ones."""
+    exact: bool = False
+    """Computes the exact value instead of playing (finite POMDPs such as tiger)."""
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
 
@@ -31,6 +33,8 @@ def run(argv: list[str]) -> int:
     arguments = parse(Eval, "eval", argv)
     output = Output(arguments.json)
     trained = load_run(arguments.run)
+    if arguments.exact:
+        return _exact(trained, output)
     with output.console.status("playing …"):
         score = trained.evaluate(arguments.episodes, seed=arguments.seed, deterministic=not arguments.stochastic)
     env, (low, high) = trained.env, score.interval
@@ -52,6 +56,33 @@ def run(argv: list[str]) -> int:
             "mean_length": float(score.lengths.mean()),
             "memoryless_return": env.memoryless_return,
             "optimal_return": env.optimal_return,
+        }
+    )
+    return 0
+
+
+def _exact(trained: Run, output: Output) -> int:
+    with output.console.status("enumerating memory states …"):
+        score = exact_value(trained.policy, trained.env)
+    optimum = trained.env.optimal_return
+    share = "" if not optimum else f" · {score.value / optimum:.1%} of the optimum {optimum:.4f}"
+    output.console.print(
+        f"[bold]{trained.env.name}[/bold] · step {trained.steps:,} · {score.nodes:,} memory states\n"
+        f"exact value {score.value:.4f}{share}"
+    )
+    if score.open_probability:
+        output.console.print(
+            f"Cut off at the limit of memory states: {score.open_probability:.2g} of the discounted probability, "
+            "counted as the worst that is possible."
+        )
+    output.result(
+        {
+            "environment": trained.env.name,
+            "step": trained.steps,
+            "exact_value": score.value,
+            "nodes": score.nodes,
+            "open_probability": score.open_probability,
+            "optimal_return": optimum,
         }
     )
     return 0

@@ -1,7 +1,6 @@
 """The report as one HTML file that asks for nothing: no script, no font, no image from elsewhere."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -13,6 +12,7 @@ from throughtime.reports.figures import final_returns, known_ceilings, learning_
 from throughtime.reports.numbers import formatter
 from throughtime.reports.style import CSS
 from throughtime.reports.verdict import verdict
+from throughtime.runs.atomic import atomic_write
 
 # Makes the promise binding: the browser itself refuses whatever is not in the file.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -74,17 +74,8 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     page = render(report).encode("utf-8", "replace")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, 0o644)
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with atomic_write(path) as file:
+            file.write(page)
     except OSError as error:
         raise RunFolderError(
             f"The report {str(path)!r} cannot be written.",

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,7 +113,7 @@ def resume(
         config = from_toml(folder.read_config(), RunConfig)
         ppo = PPO(env or config.env.build(), config.ppo, config.network)
         enable_compilation_cache()
-        state = load_checkpoint(latest_checkpoint(folder.checkpoints).path, ppo.init(config.seed))
+        state = load_checkpoint(_latest(folder), ppo.init(config.seed))
         done = int(state.iteration)
         with MetricsWriter(folder.path, resume_step=done * ppo.steps_per_iteration) as writer:
             return _loop(ppo, config, state, done, config.iterations, folder, writer, progress)
@@ -132,7 +133,7 @@ def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) ->
     path, folder = Path(path), None
     if path.suffix != ".safetensors":
         folder = RunFolder.open(path, lock=False)
-        path = latest_checkpoint(folder.checkpoints).path
+        path = _latest(folder)
     config = from_toml(read_checkpoint(path).metadata.config, RunConfig)
     ppo = PPO(env or config.env.build(), config.ppo, config.network)
     state = load_checkpoint(path, ppo.init(config.seed))
@@ -204,6 +205,14 @@ def _loop(
         if folder is not None and (stale or done == first):
             _save(folder, state, config, done * per_iteration)
     return Run(config, ppo.env, state, None if folder is None else folder.path, rows, interrupt.received)
+
+
+def _latest(folder: RunFolder) -> Path:
+    """The newest checkpoint that can be loaded; warns of newer ones that cannot."""
+    latest = latest_checkpoint(folder.checkpoints)
+    for error in latest.skipped:
+        warnings.warn(f"{error}\nGoing on from {latest.path.name} instead.", RuntimeWarning, stacklevel=3)
+    return latest.path
 
 
 def _save(folder: RunFolder, state: TrainState, config: RunConfig, step: int) -> None:
