@@ -48,7 +48,7 @@ def train(env: str, seed: int, folder: Path, *words: str) -> dict:
     if env == "tiger" and not words:
         exact, _ = command("eval", str(out), "--exact")
         score |= {"mean_return": exact["exact_value"], "nodes": exact["nodes"], "interval": None}
-        score["open_probability"] = exact["open_probability"]
+        score["stretched"] = exact["stretched"]
     score |= {"env_steps": row["env_steps"], "seconds": round(seconds, 1)}
     print(env, *words, score, file=sys.stderr, flush=True)
     return score

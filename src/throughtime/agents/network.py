@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError
 from throughtime.envs import Discrete, Space
-from throughtime.memory import Memory, Readout, check_memory, make_memory
+from throughtime.memory import Memory, Readout, check_memory, make_memory, per_row
 from throughtime.memory.initialisers import orthogonal
 from throughtime.rl import Categorical, DiagonalGaussian
 
@@ -95,7 +95,10 @@ class Tower(Memory):
         self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
     ) -> tuple[Any, Float[Array, "T B H"]]:
         """The encoder over all steps at once, then the memory's own unroll."""
-        return self.memory.unroll(state, self._encode(xs), resets)
+        # 0 · NaN is NaN: an input that the memory leaves out (padding) has to be kept out of the encoder's gradient.
+        finite = jnp.all(jnp.isfinite(xs), axis=-1, keepdims=True)
+        encoded = jnp.where(finite, self._encode(jnp.where(finite, xs, 0.0)), jnp.nan)
+        return self.memory.unroll(state, encoded, resets)
 
 
 class PolicyHead(eqx.Module):
@@ -162,7 +165,7 @@ class ActorCritic(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.step(state.critic, x)
-        return NetworkState(actor, critic), self.policy_head(features), self._value(critic_features)
+        return NetworkState(actor, critic), self.policy_head(features), self.value_head(critic_features)[..., 0]
 
     def unroll(
         self, state: NetworkState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
@@ -172,10 +175,10 @@ class ActorCritic(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.unroll(state.critic, xs, resets)
-        return NetworkState(actor, critic), self.policy_head(features), self._value(critic_features)
-
-    def _value(self, features: Float[Array, "*batch H"]) -> Float[Array, "*batch"]:
-        return self.value_head(features)[..., 0]
+        # per_row keeps a NaN in a row that the loss leaves out out of the gradient, as the memory itself does.
+        distribution = per_row((self.policy_head, features), PolicyHead.__call__)
+        values = per_row((self.value_head, critic_features), Readout.__call__)
+        return NetworkState(actor, critic), distribution, values[..., 0]
 
 
 def _box_size(space: Space) -> int:

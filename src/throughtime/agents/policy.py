@@ -1,6 +1,6 @@
 """The policy a user acts with: its memory state lies in the caller's hands."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -144,7 +144,7 @@ class Policy(eqx.Module):
             action = middle + half * jnp.clip(action, -1.0, 1.0)
         return action
 
-    def observe(self, observations: Float[Array, "T B *shape"]) -> Self:
+    def observe(self, observations: Float[Array, "T B *shape"]) -> "Policy":
         """This policy with its observation normaliser moved on by a rollout's observations."""
         if self.observation_moments is None:
             return self
@@ -156,6 +156,6 @@ class Policy(eqx.Module):
             return jnp.full(batch_size, -1, jnp.int32)  # one_hot(-1) is a vector of zeros
         return jnp.zeros((batch_size, *self.action_space.shape))
 
-    def replace_arrays(self, arrays: Any) -> Self:
+    def replace_arrays(self, arrays: Any) -> "Policy":
         """This policy with other arrays (a tree of the same structure)."""
         return eqx.combine(arrays, eqx.filter(self, eqx.is_array, inverse=True))

@@ -86,6 +86,11 @@ def check(config: PPOConfig, network: NetworkConfig) -> None:
         value = getattr(config, name)
         _require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
     _require(
+        config.gradient_clip_by in ("norm", "value"),
+        f"gradient_clip_by = {config.gradient_clip_by!r}",
+        "Gradients are clipped by norm or by value.",
+    )
+    _require(
         all(width >= 1 for width in network.encoder),
         f"encoder = {list(network.encoder)}",
         "Each width has to be at least 1.",

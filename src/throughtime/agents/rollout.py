@@ -36,7 +36,7 @@ class Rollout(NamedTuple):
     truncated: Bool[Array, "T B"]
     final_values: Float[Array, "T B"]  # V(final observation); 0 where the step was not truncated
     observations: Float[Array, "T B *shape"]  # raw, for the normaliser
-    finite: Bool[Array, "T B"]  # reward and observations that came out of the step are finite
+    finite: Bool[Array, "T B"]  # whether the observations and the reward are
     ended_returns: Float[Array, "T B"]  # of the episode that ended with this step, else 0
     ended_lengths: Int[Array, "T B"]
 
@@ -92,7 +92,9 @@ def collect(
         ended = out.terminated | out.truncated
         episode_return = actors.episode_return + _weight(env, actors.episode_length) * out.reward
         episode_length = actors.episode_length + 1
-        finite = jnp.isfinite(out.reward) & _finite(out.obs) & _finite(out.final_observation)
+        finite = jnp.isfinite(out.reward)
+        for observation in (actors.observation, out.obs, out.final_observation):
+            finite &= _finite(observation)
         step = Rollout(
             inputs=x,
             resets=actors.reset,

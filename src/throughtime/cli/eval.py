@@ -24,6 +24,8 @@ class Eval:
     """Draws the actions instead of taking the most probable ones."""
     exact: bool = False
     """Computes the exact value instead of playing (finite POMDPs such as tiger)."""
+    max_nodes: int = 5_000
+    """With --exact: how many memory states are told apart."""
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
 
@@ -34,7 +36,7 @@ def run(argv: list[str]) -> int:
     output = Output(arguments.json)
     trained = load_run(arguments.run)
     if arguments.exact:
-        return _exact(trained, output)
+        return _exact(trained, arguments.max_nodes, output)
     with output.console.status("playing …"):
         score = trained.evaluate(arguments.episodes, seed=arguments.seed, deterministic=not arguments.stochastic)
     env, (low, high) = trained.env, score.interval
@@ -61,19 +63,19 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _exact(trained: Run, output: Output) -> int:
+def _exact(trained: Run, max_nodes: int, output: Output) -> int:
     with output.console.status("enumerating memory states …"):
-        score = exact_value(trained.policy, trained.env)
+        score = exact_value(trained.policy, trained.env, max_nodes=max_nodes)
     optimum = trained.env.optimal_return
     share = "" if not optimum else f" · {score.value / optimum:.1%} of the optimum {optimum:.4f}"
     output.console.print(
         f"[bold]{trained.env.name}[/bold] · step {trained.steps:,} · {score.nodes:,} memory states\n"
         f"exact value {score.value:.4f}{share}"
     )
-    if score.open_probability:
+    if score.stretched:
         output.console.print(
-            f"Cut off at the limit of memory states: {score.open_probability:.2g} of the discounted probability, "
-            "counted as the worst that is possible."
+            f"Steps of discounted probability {score.stretched:.2g} were merged beyond the tolerance: "
+            "raise --max-nodes and see whether the value stays."
         )
     output.result(
         {
@@ -81,7 +83,7 @@ def _exact(trained: Run, output: Output) -> int:
             "step": trained.steps,
             "exact_value": score.value,
             "nodes": score.nodes,
-            "open_probability": score.open_probability,
+            "stretched": score.stretched,
             "optimal_return": optimum,
         }
     )

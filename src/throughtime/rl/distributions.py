@@ -4,7 +4,7 @@ Noise comes in from outside (`noise_like`), so that one call can draw it for a w
 the larger costs of acting on a CPU.
 """
 
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,8 @@ class Distribution(Protocol):
         """In nats."""
         ...
 
-    def kl(self, other: Self) -> Array:
-        """KL(self ‖ other), in nats."""
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) to another one of the same kind, in nats."""
         ...
 
 
@@ -50,9 +50,13 @@ class Categorical(NamedTuple):
 
     def sample(self, noise: Float[Array, "*batch"]) -> Int[Array, "*batch"]:
         """By the inverse of the cumulative distribution: one uniform number an action, where Gumbel noise takes A."""
-        cumulative = jnp.cumsum(jax.nn.softmax(self.logits), axis=-1)
+        p = jax.nn.softmax(self.logits)
+        cumulative = jnp.cumsum(p, axis=-1)
         # The last entry is 1 up to rounding and is left out: no draw can fall beyond it.
-        return jnp.sum(noise[..., None] >= cumulative[..., :-1], axis=-1, dtype=jnp.int32)
+        drawn = jnp.sum(noise[..., None] >= cumulative[..., :-1], axis=-1, dtype=jnp.int32)
+        # At an edge, rounding may lead to an action of probability zero.
+        possible = jnp.any(jax.nn.one_hot(drawn, p.shape[-1], dtype=bool) & (p > 0), axis=-1)
+        return jnp.where(possible, drawn, self.mode())
 
     def mode(self) -> Int[Array, "*batch"]:
         """The action of the greatest logit."""
@@ -61,7 +65,7 @@ class Categorical(NamedTuple):
     def log_prob(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
         """Log-probability."""
         # A one-hot sum, where a gather's backward pass would be a scatter.
-        chosen = action[..., None] == jnp.arange(self.logits.shape[-1], dtype=action.dtype)
+        chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
         return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:

@@ -1,17 +1,23 @@
 """The exact value of a policy with memory on a finite POMDP, without sampling.
 
-A deterministic policy with memory is a controller: each memory state says an action, and each observation leads to
-the next memory state. All memory states that can be reached are enumerated; two that differ by less than `tolerance`
-in every number, and say the same action, are taken as one node. The value of the resulting finite-state controller
-follows from one linear system over nodes × hidden states (Hansen 1998, "Solving POMDPs by searching in policy
-space"). Merging is the only approximation: a smaller tolerance gives more nodes, and the value has to stay.
+A deterministic policy with memory is a controller: each memory state says an action, and each observation leads to the
+next memory state. Memory states are enumerated from the start, the most probable histories first; states that say the
+same action and differ by less than `tolerance` in every number are one node. The value of the finite-state controller
+that results follows from one linear system over nodes × hidden states (Hansen 1998, "Solving POMDPs by searching in
+policy space").
+
+Merging is the only approximation. Once `max_nodes` are found, what is new goes to the nearest node that says the same
+action; `ExactValue.stretched` says how much probability that concerned. A value is to be trusted where it stays when
+`max_nodes` grows.
 """
 
+import heapq
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import spsolve
 
@@ -19,7 +25,7 @@ from throughtime.agents import Policy
 from throughtime.core import ConfigError
 from throughtime.envs import Environment, Tables
 
-WIDTH = 256  # memory states that are stepped together
+WIDTH = 64  # memory states that are stepped together
 
 
 class ExactValue(NamedTuple):
@@ -27,128 +33,149 @@ class ExactValue(NamedTuple):
 
     value: float  # expected discounted return; no time limit
     nodes: int  # memory states after merging
-    open_probability: float  # discounted probability of histories cut off at `max_nodes` (0: all was enumerated)
+    stretched: float  # discounted probability of the steps that were merged beyond the tolerance; 0: none
 
 
-def exact_value(policy: Policy, env: Environment, *, tolerance: float = 1e-3, max_nodes: int = 20_000) -> ExactValue:
+class Controller(NamedTuple):
+    """A policy as a finite-state machine: N nodes, O observations."""
+
+    actions: Int[np.ndarray, " N"]
+    successors: Int[np.ndarray, "N O"]  # −1: cannot be observed
+    starts: Int[np.ndarray, " O"]  # the node after the first observation; −1: cannot be observed
+    stretched: float  # as in ExactValue
+
+
+def exact_value(policy: Policy, env: Environment, *, tolerance: float = 1e-2, max_nodes: int = 5_000) -> ExactValue:
     """The expected discounted return of a policy that takes its most probable action.
 
     Args:
         policy: reads observations, and its previous action where it was trained to; not previous rewards.
         env: a finite POMDP, one whose `tables()` are known. Its time limit is left out, as in the tables.
         tolerance: memory states that differ less than this in every number are one node.
-        max_nodes: where to stop; histories beyond count as worth the least that is possible.
+        max_nodes: how many nodes are told apart, at least 1.
 
     Raises:
-        ConfigError: no tables, a discount of 1 without an end, or a policy that reads rewards.
+        ConfigError: no tables, or a policy that reads rewards.
     """
     tables = env.tables()
     if tables is None:
-        raise ConfigError(
-            f"{env.name} has no tables.", "Exact values need a finite POMDP.", "Sample: evaluate(policy, env)."
-        )
+        raise ConfigError(f"{env.name} has no tables.", "Exact values need a finite POMDP.", "Sample episodes instead.")
     if policy.reads_previous_reward:
-        raise ConfigError(
-            "The policy reads rewards.", "Memory states then depend on them too.", "Use previous_action instead."
-        )
-    actions, successors, starts = _controller(policy, tables, tolerance, max_nodes)
-    return _solve(tables, env.discount, actions, successors, starts)
+        raise ConfigError("The policy reads rewards.", "Its memory states depend on them too.", "Sample instead.")
+    controller = extract_controller(policy, tables, env.discount, tolerance, max_nodes)
+    return ExactValue(controller_value(controller, tables, env.discount), len(controller.actions), controller.stretched)
 
 
-def _controller(policy: Policy, tables: Tables, tolerance: float, max_nodes: int) -> tuple[Any, Any, Any]:
-    """Enumerates memory states: each node's action, the node after each observation (−1: cut off), the first nodes."""
+def extract_controller(policy: Policy, tables: Tables, discount: float, tolerance: float, max_nodes: int) -> Controller:
+    """Enumerates the memory states of a policy, those of the most probable histories first.
+
+    Args:
+        policy: as for `exact_value`.
+        tables: the POMDP.
+        discount: γ, which weights later histories less.
+        tolerance: as for `exact_value`.
+        max_nodes: as for `exact_value`.
+    """
     observations = jnp.asarray(tables.observations, jnp.float32)
-    num_obs = len(observations)
+    count = len(observations)
+    rows = jnp.tile(observations, (WIDTH, *([1] * (observations.ndim - 1))))
 
     @jax.jit
-    def step(states: Any, rows: jax.Array, first: bool):
-        states = jax.tree.map(lambda x: jnp.repeat(x, num_obs, axis=0), states)
-        n = rows.shape[0]
-        states, actions = policy.act(states, rows, jnp.broadcast_to(first, (n,)))
-        flat = [jnp.asarray(leaf, jnp.float32).reshape(n, -1) for leaf in jax.tree.leaves(states)]
-        return states, actions, jnp.concatenate([jnp.zeros((n, 0)), *flat], axis=1)
+    def step(states: Any, first: jax.Array):
+        """Each of WIDTH states after each observation: states, actions and vectors, `[WIDTH · O, ...]`."""
+        states = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), states)
+        states, actions = policy.act(states, rows, jnp.broadcast_to(first, (WIDTH * count,)))
+        # Actions are whole numbers: as one more coordinate they keep states that act differently apart.
+        leaves = [leaf.reshape(WIDTH * count, -1) for leaf in (actions, *jax.tree.leaves(states))]
+        return states, actions, jnp.concatenate([leaf.astype(jnp.float32) for leaf in leaves], axis=1)
 
-    def expand(states: Any, first: bool):
-        return jax.device_get(step(states, jnp.tile(observations, (WIDTH, *([1] * (observations.ndim - 1)))), first))
+    def rows_of(tree: Any, i: int) -> Any:
+        return jax.tree.map(lambda x: x[i], tree)
 
-    known = _Nodes(tolerance)
-    states, actions, vectors = expand(policy.initial_state(WIDTH), True)
-    starts = [-1] * num_obs
-    for o in np.flatnonzero(np.any(tables.first_observation > 0, axis=0)):
-        starts[o] = known.add(vectors[o], int(actions[o]), jax.tree.map(lambda x, o=o: x[o], states))
-    successors: list[list[int]] = []
-    while len(successors) < len(known.actions) and len(known.actions) <= max_nodes:
-        batch = known.states[len(successors) : len(successors) + WIDTH]
-        padded = batch + [batch[-1]] * (WIDTH - len(batch))
-        states, actions, vectors = expand(jax.tree.map(lambda *x: np.stack(x), *padded), False)
-        for i in range(len(batch)):
-            row = []
-            for o in range(num_obs):
-                j = i * num_obs + o
-                state = jax.tree.map(lambda x, j=j: x[j], states)
-                # No need to follow what cannot be observed after this action.
-                possible = np.any(tables.observation[known.actions[len(successors)], :, o] > 0)
-                row.append(known.add(vectors[j], int(actions[j]), state) if possible else -1)
-            successors.append(row)
-    cut = [[-1] * O] * (len(known.actions) - len(successors))
-    return np.asarray(known.actions), np.asarray(successors + cut).reshape(-1, num_obs), np.asarray(starts)
+    nodes = _Nodes(tolerance, max_nodes)
+    states, actions, vectors = jax.device_get(step(policy.initial_state(WIDTH), jnp.asarray(True)))
+    belief = tables.initial[:, None] * tables.first_observation  # [S, O], the joint with the first observation
+    starts = np.full(count, -1)
+    for o in np.flatnonzero(belief.sum(axis=0)):
+        starts[o] = nodes.add(vectors[o], actions[o], rows_of(states, o), belief[:, o])
+    successors: dict[int, np.ndarray] = {}
+    while nodes.queue:
+        batch = [nodes.pop() for _ in range(min(WIDTH, len(nodes.queue)))]
+        padded = [nodes.states[n] for n, _ in batch] + [nodes.states[0]] * (WIDTH - len(batch))
+        states = jax.tree.map(lambda *x: jnp.stack(x), *padded)
+        states, actions, vectors = jax.device_get(step(states, jnp.asarray(False)))
+        for i, (n, reach) in enumerate(batch):
+            a = nodes.actions[n]
+            moved = (np.where(tables.terminal[:, a], 0.0, reach) @ tables.transition[:, a]) * discount  # [S']
+            successors[n] = np.full(count, -1)
+            for o in np.flatnonzero(np.any(tables.observation[a] > 0, axis=0)):
+                j = i * count + o
+                reached = moved * tables.observation[a, :, o]
+                successors[n][o] = nodes.add(vectors[j], actions[j], rows_of(states, j), reached)
+    table = np.stack([successors[n] for n in range(len(nodes.actions))])
+    return Controller(np.asarray(nodes.actions), table, starts, nodes.stretched)
+
+
+def controller_value(controller: Controller, tables: Tables, discount: float) -> float:
+    """V(n, s) = R(s, a_n) + γ Σ_{s', o} P(s' | s, a_n) P(o | a_n, s') V(n', s'), summed over the first observations.
+
+    Args:
+        controller: N nodes.
+        tables: S hidden states.
+        discount: γ; below 1, or every history terminates.
+    """
+    S, N = len(tables.initial), len(controller.actions)
+    rows, columns, weights = [], [], []
+    for n, a in enumerate(controller.actions):
+        alive = np.where(tables.terminal[:, a], 0.0, discount)
+        for o, successor in enumerate(controller.successors[n]):
+            joint = alive[:, None] * tables.transition[:, a] * tables.observation[a, :, o][None]  # [S, S']
+            s, t = np.nonzero(joint)
+            rows.append(n * S + s)
+            columns.append(successor * S + t)
+            weights.append(joint[s, t])
+    entries = np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))
+    system = (eye_array(N * S) - coo_array(entries, shape=(N * S, N * S))).tocsc()
+    reward = tables.reward[:, controller.actions].T  # [N, S]
+    value: Float[np.ndarray, "N S"] = spsolve(system, reward.ravel()).reshape(N, S)
+    start = tables.initial[:, None] * tables.first_observation
+    return sum(float(start[:, o] @ value[n]) for o, n in enumerate(controller.starts) if n >= 0)
 
 
 class _Nodes:
-    """Memory states found so far; near ones that say the same action are one."""
+    """Memory states found so far, and a queue of those whose successors are not known, most probable first."""
 
-    def __init__(self, tolerance: float):
-        self.tolerance, self.actions, self.states = tolerance, [], []
-        self._vectors: np.ndarray | None = None  # [room, action and memory state], doubled where it is full
+    def __init__(self, tolerance: float, limit: int):
+        self.tolerance, self.limit = tolerance, limit
+        self.actions: list[int] = []
+        self.states: list[Any] = []
+        self.queue: list[tuple[float, int, np.ndarray]] = []
+        self.stretched = 0.0
+        self._vectors: np.ndarray | None = None
 
-    def add(self, vector: np.ndarray, action: int, state: Any) -> int:
-        # Actions are whole numbers: as one more coordinate they keep states that act differently apart.
-        vector = np.append(np.float32(action), vector)
-        count = len(self.actions)
+    def add(self, vector: np.ndarray, action: Any, state: Any, reach: Float[np.ndarray, " S"]) -> int:
+        """The node of a memory state, reached with discounted probability `reach` (joint with the hidden state)."""
         if self._vectors is None:
-            self._vectors = np.zeros((64, len(vector)), np.float32)
-        near = np.flatnonzero(np.max(np.abs(self._vectors[:count] - vector), axis=1, initial=0.0) <= self.tolerance)
-        if len(near):
-            return int(near[0])
-        if count == len(self._vectors):
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._vectors = np.zeros((self.limit, len(vector)), np.float32)
+        count = len(self.actions)
+        if count:
+            distances = np.max(np.abs(self._vectors[:count] - vector), axis=1)
+            distances[self._vectors[:count, 0] != vector[0]] = np.inf
+            nearest = int(np.argmin(distances))
+            if distances[nearest] <= self.tolerance:
+                return nearest
+            if count == self.limit and np.isfinite(distances[nearest]):
+                self.stretched += float(reach.sum())
+                return nearest
+        if count == self.limit:
+            raise ConfigError(f"max_nodes = {self.limit} leaves no node for action {action}.", "", "Raise max_nodes.")
         self._vectors[count] = vector
-        self.actions.append(action)
+        self.actions.append(int(action))
         self.states.append(state)
+        heapq.heappush(self.queue, (-float(reach.sum()), count, reach))
         return count
 
-
-def _solve(
-    tables: Tables,
-    discount: float,
-    actions: np.ndarray,
-    successors: np.ndarray,
-    starts: np.ndarray,
-) -> ExactValue:
-    """V(n, s) = R(s, a) + γ Σ_{s', o} P(s' | s, a) P(o | a, s') V(n', s'), and the same for what is cut off."""
-    S, N, num_obs = len(tables.initial), len(actions), successors.shape[1]
-    rows, columns, weights = [], [], []
-    reward, cut = np.zeros((N, S)), np.zeros((N, S))
-    for n, a in enumerate(actions):
-        alive = ~tables.terminal[:, a]
-        reward[n] = tables.reward[:, a]
-        for o in range(num_obs):
-            joint = discount * alive[:, None] * tables.transition[:, a] * tables.observation[a, :, o][None]  # [S, S']
-            if successors[n, o] < 0:
-                cut[n] += joint.sum(axis=1)
-                continue
-            s, t = np.nonzero(joint)
-            rows.append(n * S + s)
-            columns.append(successors[n, o] * S + t)
-            weights.append(joint[s, t])
-    indices = tuple(np.concatenate(x) if x else np.zeros(0, int) for x in (rows, columns))
-    data = np.concatenate(weights) if weights else np.zeros(0)
-    system = (eye_array(N * S) - coo_array((data, indices), shape=(N * S, N * S))).tocsc()
-    worst = float(tables.reward.min()) / (1.0 - discount) if discount < 1.0 else float("-inf")
-    open_end = np.where(cut > 0, cut, 0.0)
-    value = spsolve(system, (reward + np.where(open_end > 0, open_end * worst, 0.0)).ravel()).reshape(N, S)
-    cut_off = spsolve(system, open_end.ravel()).reshape(N, S)
-    start = tables.initial[:, None] * tables.first_observation  # [S, O]
-    total = sum(float(start[:, o] @ value[n]) for o, n in enumerate(starts) if n >= 0)
-    missed = sum(float(start[:, o] @ cut_off[n]) for o, n in enumerate(starts) if n >= 0)
-    return ExactValue(total, N, missed)
+    def pop(self) -> tuple[int, np.ndarray]:
+        """The most probable node whose successors are not known, and how it is reached."""
+        _, node, reach = heapq.heappop(self.queue)
+        return node, reach
