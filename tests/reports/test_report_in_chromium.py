@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from chromium import Chromium, Page, find
+from chromium import Chromium, faults, find
 from report_samples import cartpole_episode, maze_report, pendulum_report
 
 from throughtime.reports import render
@@ -18,20 +18,6 @@ WIDE, NARROW = 1100, 390
 def browser() -> Iterator[Chromium]:
     with Chromium(find()) as browser:
         yield browser
-
-
-def faults(page: Page) -> list[str]:
-    """All that must not be: empty when the page is as it should be."""
-    found = [f"request: {url}" for url in page.requests] + [f"console: {said}" for said in page.console]
-    for index, figure in enumerate(page.figures):
-        if figure["drawings"] != 1 or figure["width"] < 200 or figure["height"] < 60:
-            found.append(f"size: figure {index} shows {figure['drawings']} drawings, {figure['width']} px wide")
-        if figure["marks"] < 10 or figure["texts"] < 5:
-            found.append(f"empty: figure {index} has {figure['marks']} marks, {figure['texts']} texts")
-        found += [f"cut: {text!r}" for text in figure["cut"]] + [f"overlap: {pair!r}" for pair in figure["overlaps"]]
-    if page.sideways > 0:
-        found.append(f"sideways: the page is {page.sideways} px wider than its window")
-    return found
 
 
 REPORTS = {

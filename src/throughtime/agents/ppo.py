@@ -18,7 +18,7 @@ from throughtime.agents.policy import Policy
 from throughtime.agents.ppo_config import PPOConfig, check
 from throughtime.agents.rollout import Actors, Rollout, collect, start
 from throughtime.envs import Environment, VectorEnvironment
-from throughtime.gradients import clip_by_global_norm, clip_by_value
+from throughtime.gradients import clip_by_global_norm, clip_by_value, global_norm
 from throughtime.rl import (
     Moments,
     approximate_kl,
@@ -54,7 +54,7 @@ class Fault(NamedTuple):
     kind: Int[Array, ""]
     time: Int[Array, ""]  # step within the rollout
     environment: Int[Array, ""]
-    action: Array
+    action: Array  # as the environment took it
     reward: Float[Array, ""]
     replay_error: Float[Array, ""]
 
@@ -217,7 +217,8 @@ class PPO:
             learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
         policy, optimiser, losses, finite = self._update(policy, state.optimiser, sequences, learning_rate, key_update)
         tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
-        fault = _fault(rollout, replay_error <= tolerance, replay_error, finite)
+        taken = rollout._replace(actions=policy.to_environment(rollout.actions))
+        fault = _fault(taken, replay_error <= tolerance, replay_error, finite)
         after = TrainState(
             policy.observe(rollout.observations),
             optimiser,
@@ -309,7 +310,7 @@ class PPO:
 
     def _clip(self, grads: Any) -> tuple[Any, Float[Array, ""]]:
         if self.config.gradient_clip is None:
-            return grads, optax.global_norm(grads)
+            return grads, global_norm(grads)
         by = clip_by_global_norm if self.config.gradient_clip_by == "norm" else clip_by_value
         return by(grads, self.config.gradient_clip)
 

@@ -12,8 +12,8 @@ from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import ENVIRONMENTS
-from throughtime.proof import ComparisonConfig, compare
-from throughtime.proof.twins import ROLES, memory_label
+from throughtime.proof import ComparisonConfig, compare, is_comparison
+from throughtime.proof.twins import ROLES, memory_label, refuse_existing
 from throughtime.runs import EnvConfig, RunConfig, check, default_config, train, with_memory
 
 
@@ -34,6 +34,8 @@ def run(argv: list[str]) -> int:
     for role in roles:  # all of them, before the first is trained
         check(plan.config(role, arguments.seed))
     out = arguments.out or free_folder(f"{name}-{config.network.memory}")
+    if is_comparison(out) and not arguments.overwrite:
+        refuse_existing(out)
     output = Output(arguments.json)
     command = shlex.join(["throughtime", "train", *argv])
     steps = config.iterations * config.steps_per_iteration
@@ -41,9 +43,11 @@ def run(argv: list[str]) -> int:
     with TrainingBar(output.console, len(seeds)) as bar:
         if len(roles) == len(seeds) == 1:
             label = memory_label(config)
-            trained = train(config, out, progress=lambda p: bar.update(label, config.seed, p))
+            trained = train(
+                config, out, overwrite=arguments.overwrite, progress=lambda p: bar.update(label, config.seed, p)
+            )
         else:
-            trained = compare(plan, out, progress=bar.update)
+            trained = compare(plan, out, overwrite=arguments.overwrite, progress=bar.update)
     return finish(trained, out, command, output)
 
 
@@ -72,6 +76,8 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         """Fresh episodes that each final policy is scored on."""
         out: Path | None = None
         """The folder to create; by default a new one under runs/."""
+        overwrite: bool = False
+        """Replaces an older training in the folder."""
         json: Json = False
         """Prints one JSON object on stdout, all else on stderr."""
 

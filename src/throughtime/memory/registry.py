@@ -153,6 +153,8 @@ def make_memory(
         ConfigError: an unknown name or option, a value of the wrong type, or an impossible one.
     """
     check_memory(name, **options)
+    known = MEMORIES[name].options
+    options = {option: known[option].kind(value) for option, value in options.items()}  # a float may come as an int
     check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
     cls: Any = MEMORIES[name].cls
     layers, size = [], input_size

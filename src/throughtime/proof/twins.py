@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from throughtime.core import ConfigError, RunFolderError
-from throughtime.runs import Progress, Run, RunConfig, load_run, resume, train, with_memory
+from throughtime.runs import Progress, Run, RunConfig, RunFolder, load_run, resume, train, with_memory
 from throughtime.runs.atomic import atomic_write
 from throughtime.runs.toml import from_toml, to_toml
 
@@ -81,13 +81,18 @@ def memory_label(config: RunConfig) -> str:
 
 
 def compare(
-    config: ComparisonConfig, out: str | os.PathLike[str], *, progress: ProgressCallback | None = None
+    config: ComparisonConfig,
+    out: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> Comparison:
     """Trains an agent and its twins, one after another, each in a run folder `out/ROLE/seed-N`.
 
     Args:
         config: what to train.
         out: the folder to create.
+        overwrite: replaces an older comparison in `out`; only what throughtime wrote is deleted.
         progress: called after each chunk.
 
     Raises:
@@ -97,23 +102,36 @@ def compare(
     if not config.seeds:
         raise ConfigError("seeds is empty.", "Nothing would be trained.", "Give at least one seed.")
     out = Path(out)
+    if is_comparison(out) and overwrite:
+        for old in out.glob("*/seed-*/config.toml"):
+            RunFolder.create(old.parent, overwrite=True).close()
+    else:
+        refuse_existing(out)
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise RunFolderError(
-                f"{out} exists already.",
-                "A new training would overwrite it.",
-                f"Choose another --out, or go on with `throughtime resume {out}`.",
-            )
         out.mkdir(parents=True, exist_ok=True)
         with atomic_write(out / CONFIG_FILE) as file:
             file.write(to_toml(config).encode())
     except OSError as error:
-        if isinstance(error, RunFolderError):
-            raise
         raise RunFolderError(
             f"{out} cannot be written.", f"{error.strerror or error}.", "Choose another --out."
         ) from error
     return resume_comparison(out, progress=progress)
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuses a folder that is in use already.
+
+    Raises:
+        RunFolderError: says by what.
+    """
+    if is_comparison(out):
+        raise RunFolderError(
+            f"{out} holds a training with twins or several seeds already.",
+            "A new one would overwrite it.",
+            f"Choose another --out, go on with `throughtime resume {out}`, or pass --overwrite.",
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunFolderError(f"{out} exists already.", "It is not empty.", "Choose another --out.")
 
 
 def is_comparison(path: str | os.PathLike[str]) -> bool:

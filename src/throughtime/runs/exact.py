@@ -12,20 +12,37 @@ action; `ExactValue.stretched` says how much probability that concerned. A value
 """
 
 import heapq
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import spsolve
 
-from throughtime.agents import Policy
 from throughtime.core import ConfigError
 from throughtime.envs import Environment, Tables
 
 WIDTH = 64  # memory states that are stepped together
+
+
+@runtime_checkable
+class Actor(Protocol):
+    """What can be scored: a `Policy`, or anything that acts as one."""
+
+    @property
+    def reads_previous_reward(self) -> bool:
+        """Whether `act` needs the last reward."""
+        ...
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The state before the first observation, leaves `[batch_size, ...]`."""
+        ...
+
+    def act(self, state: Any, observation: Array, reset: Array) -> tuple[Any, Array]:
+        """The next state and the action of each row; jittable."""
+        ...
 
 
 class ExactValue(NamedTuple):
@@ -45,7 +62,7 @@ class Controller(NamedTuple):
     stretched: float  # as in ExactValue
 
 
-def exact_value(policy: Policy, env: Environment, *, tolerance: float = 1e-2, max_nodes: int = 5_000) -> ExactValue:
+def exact_value(policy: Actor, env: Environment, *, tolerance: float = 1e-2, max_nodes: int = 5_000) -> ExactValue:
     """The expected discounted return of a policy that takes its most probable action.
 
     Args:
@@ -66,7 +83,7 @@ def exact_value(policy: Policy, env: Environment, *, tolerance: float = 1e-2, ma
     return ExactValue(controller_value(controller, tables, env.discount), len(controller.actions), controller.stretched)
 
 
-def extract_controller(policy: Policy, tables: Tables, discount: float, tolerance: float, max_nodes: int) -> Controller:
+def extract_controller(policy: Actor, tables: Tables, discount: float, tolerance: float, max_nodes: int) -> Controller:
     """Enumerates the memory states of a policy, those of the most probable histories first.
 
     Args:
@@ -96,7 +113,7 @@ def extract_controller(policy: Policy, tables: Tables, discount: float, toleranc
     states, actions, vectors = jax.device_get(step(policy.initial_state(WIDTH), jnp.asarray(True)))
     belief = tables.initial[:, None] * tables.first_observation  # [S, O], the joint with the first observation
     starts = np.full(count, -1)
-    for o in np.flatnonzero(belief.sum(axis=0)):
+    for o in np.flatnonzero(belief.sum(axis=0)).tolist():
         starts[o] = nodes.add(vectors[o], actions[o], rows_of(states, o), belief[:, o])
     successors: dict[int, np.ndarray] = {}
     while nodes.queue:
@@ -108,7 +125,7 @@ def extract_controller(policy: Policy, tables: Tables, discount: float, toleranc
             a = nodes.actions[n]
             moved = (np.where(tables.terminal[:, a], 0.0, reach) @ tables.transition[:, a]) * discount  # [S']
             successors[n] = np.full(count, -1)
-            for o in np.flatnonzero(np.any(tables.observation[a] > 0, axis=0)):
+            for o in np.flatnonzero(np.any(tables.observation[a] > 0, axis=0)).tolist():
                 j = i * count + o
                 reached = moved * tables.observation[a, :, o]
                 successors[n][o] = nodes.add(vectors[j], actions[j], rows_of(states, j), reached)
@@ -137,7 +154,7 @@ def controller_value(controller: Controller, tables: Tables, discount: float) ->
     entries = np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))
     system = (eye_array(N * S) - coo_array(entries, shape=(N * S, N * S))).tocsc()
     reward = tables.reward[:, controller.actions].T  # [N, S]
-    value: Float[np.ndarray, "N S"] = spsolve(system, reward.ravel()).reshape(N, S)
+    value = np.asarray(spsolve(system, reward.ravel())).reshape(N, S)
     start = tables.initial[:, None] * tables.first_observation
     return sum(float(start[:, o] @ value[n]) for o, n in enumerate(controller.starts) if n >= 0)
 

@@ -1,0 +1,107 @@
+"""Exact values of policies on tiger, against the solver of the tests, closed forms, and all histories enumerated."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pomdp_solver import optimal_value
+
+from throughtime.agents import NetworkConfig, Policy
+from throughtime.core import ConfigError
+from throughtime.envs import make
+from throughtime.runs import exact_value
+
+
+class Count(NamedTuple):
+    """Heard right minus heard left since the last opened door, and the last action."""
+
+    count: Any
+    action: Any
+
+
+class Threshold:
+    """Listens until one side leads by `lead`, then opens the other door: optimal at the right lead."""
+
+    reads_previous_reward = False
+
+    def __init__(self, lead: int):
+        self.lead = lead
+
+    def initial_state(self, batch_size: int) -> Count:
+        return Count(jnp.zeros(batch_size, jnp.int32), jnp.zeros(batch_size, jnp.int32))
+
+    def act(self, state: Count, observation: jax.Array, reset: jax.Array) -> tuple[Count, jax.Array]:
+        heard = (observation[:, 2] - observation[:, 1]).astype(jnp.int32)
+        fresh = reset | (state.action > 0)  # after opening, what is heard tells nothing
+        count = jnp.where(fresh, 0, state.count + heard)
+        action = jnp.where(count >= self.lead, 1, jnp.where(count <= -self.lead, 2, 0))
+        return Count(count, action), action
+
+
+# Where opening ends the episode, listening on costs less against what a mistake costs: the optimum waits for a lead of 3.
+@pytest.mark.parametrize(("name", "lead"), [("tiger", 2), ("tiger-ends-on-open", 3)])
+def test_the_optimal_policy_is_worth_the_optimum_of_the_solver(name, lead):
+    env = make(name)
+    optimum = optimal_value(env.tables(), env.discount)  # a lower and an upper bound
+    score = exact_value(Threshold(lead), env)
+    assert score.stretched == 0.0
+    assert score.value == pytest.approx(float(np.mean(optimum)), abs=1e-6)
+
+
+def test_listening_for_ever_costs_one_a_step():
+    assert exact_value(Threshold(10**6), make("tiger"), max_nodes=500).value == pytest.approx(-1 / (1 - 0.95), rel=1e-9)
+
+
+def test_a_worse_threshold_is_worth_less():
+    env = make("tiger")
+    assert exact_value(Threshold(1), env).value < exact_value(Threshold(3), env).value < env.optimal_return
+
+
+def history_value(policy: Policy, env: Any, depth: int) -> float:
+    """The discounted return of the first `depth` steps: every history by itself, no merging, plain Python."""
+    tables = env.tables()
+
+    def value(state, joint, observation, first, left):
+        state, action = policy.act(
+            state, jnp.asarray(tables.observations[observation], jnp.float32)[None], jnp.array([first])
+        )
+        a = int(action[0])
+        total = float(joint @ tables.reward[:, a])
+        if left == 1:
+            return total
+        moved = np.where(tables.terminal[:, a], 0.0, joint) @ tables.transition[:, a]
+        for o in range(tables.observation.shape[2]):
+            after = moved * tables.observation[a, :, o]
+            if after.sum() > 0:
+                total += env.discount * value(state, after, o, False, left - 1)
+        return total
+
+    start = tables.initial[:, None] * tables.first_observation
+    return sum(
+        value(policy.initial_state(1), start[:, o], o, True, depth)
+        for o in range(start.shape[1])
+        if start[:, o].sum() > 0
+    )
+
+
+def test_a_gru_is_worth_what_all_its_histories_are():
+    # The tail beyond depth 8 is bounded, so a policy that opens at once is used: its episode is over by then.
+    env = make("tiger-ends-on-open")
+    for seed in range(20):
+        policy = Policy(env, NetworkConfig(hidden_size=4, encoder=(), previous_action=True), jax.random.key(seed))
+        # Louder heads, so that random weights do different things after different histories.
+        policy = jax.tree.map(lambda x: 3 * x if x.dtype == jnp.float32 else x, policy)
+        score = exact_value(policy, env, tolerance=1e-5, max_nodes=2_000)
+        brute = history_value(policy, env, 8)
+        tail = 0.95**8 * 20  # forever listening: −1 a step
+        if abs(score.value - brute) < 1e-6:
+            return
+        assert abs(score.value - brute) <= tail
+    pytest.fail("no random policy finished its episodes within eight steps")
+
+
+def test_environments_without_tables_are_refused():
+    with pytest.raises(ConfigError, match="no tables"):
+        exact_value(Threshold(2), make("t-maze"))
