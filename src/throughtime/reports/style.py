@@ -40,7 +40,7 @@ th i.ceiling {{ width: 10px; }}
 .scroll {{ overflow-x: auto; margin-top: 28px; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 0.875rem; font-variant-numeric: tabular-nums; }}
 th, td {{
-  padding: 8px 0 8px 18px; text-align: left; white-space: nowrap;
+  padding: 8px 0 8px 13px; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line);
 }}
 th:first-child {{ padding-left: 0; font-weight: 600; }}
