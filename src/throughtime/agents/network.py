@@ -95,10 +95,8 @@ class Tower(Memory):
         self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
     ) -> tuple[Any, Float[Array, "T B H"]]:
         """The encoder over all steps at once, then the memory's own unroll."""
-        # 0 · NaN is NaN: an input that the memory leaves out (padding) has to be kept out of the encoder's gradient.
-        finite = jnp.all(jnp.isfinite(xs), axis=-1, keepdims=True)
-        encoded = jnp.where(finite, self._encode(jnp.where(finite, xs, 0.0)), jnp.nan)
-        return self.memory.unroll(state, encoded, resets)
+        # per_row keeps a NaN in padding out of the gradient, as the memory itself does.
+        return self.memory.unroll(state, per_row((self, xs), Tower._encode), resets)
 
 
 class PolicyHead(eqx.Module):

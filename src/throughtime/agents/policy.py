@@ -1,6 +1,6 @@
 """The policy a user acts with: its memory state lies in the caller's hands."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -155,7 +155,3 @@ class Policy(eqx.Module):
         if isinstance(self.action_space, Discrete):
             return jnp.full(batch_size, -1, jnp.int32)  # one_hot(-1) is a vector of zeros
         return jnp.zeros((batch_size, *self.action_space.shape))
-
-    def replace_arrays(self, arrays: Any) -> "Policy":
-        """This policy with other arrays (a tree of the same structure)."""
-        return eqx.combine(arrays, eqx.filter(self, eqx.is_array, inverse=True))
