@@ -165,7 +165,7 @@ def test_gradient_of_the_whole_loss_by_finite_differences(trained, recorded):
         parameters, unravel = jax.flatten_util.ravel_pytree(network)
 
         def loss(flat):
-            return ppo._loss(unravel(flat), batch, jnp.asarray(CONFIG.entropy_weight))
+            return ppo._loss(unravel(flat), batch)
 
         (_, info), gradient = boundary.quick_jit(jax.value_and_grad(loss, has_aux=True))(parameters)
         # The batch is a hard one: some ratios are clipped, others not, and it is not the first pass.

@@ -40,7 +40,7 @@ class Threshold:
         return Count(count, action), action
 
 
-# Where opening ends the episode, listening on costs less against what a mistake costs: the optimum waits for a lead of 3.
+# Where opening ends the episode, the optimum waits for a lead of 3: only one treasure is to be had.
 @pytest.mark.parametrize(("name", "lead"), [("tiger", 2), ("tiger-ends-on-open", 3)])
 def test_the_optimal_policy_is_worth_the_optimum_of_the_solver(name, lead):
     env = make(name)

@@ -179,8 +179,9 @@ def _notes(report: Report) -> str:
     notes = [
         "The table is about the final policy of each training, not the best checkpoint, on fresh episodes "
         "that played no part in training.",
-        "Returns are undiscounted, except where the environment's definition has a discount (tiger). The interval is the 95% interval of the mean over evaluation episodes: it "
-        "says how well these policies are measured, not how another training would turn out.",
+        "Returns are undiscounted, except where the environment's definition has a discount (tiger). The interval is "
+        "the 95% interval of the mean over evaluation episodes: it says how well these policies are measured, not how "
+        "another training would turn out.",
         "Seconds are wall clock, compilation included; steps/s are environment steps.",
         *report.notes,
     ]
