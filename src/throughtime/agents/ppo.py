@@ -13,10 +13,18 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.agents.network import NetworkConfig, NetworkState
+from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
 from throughtime.agents.ppo_config import PPOConfig, check
-from throughtime.agents.rollout import Actors, Rollout, collect, start
+from throughtime.agents.preflight import (
+    FAULT_NONE,
+    PREFLIGHT_TOLERANCE,
+    RESUMED_TOLERANCE,
+    Fault,
+    find_fault,
+    replay_error_of,
+)
+from throughtime.agents.rollout import Actors, Rollout, Sequences, collect, start
 from throughtime.envs import Environment, VectorEnvironment
 from throughtime.gradients import clip_by_global_norm, clip_by_value, global_norm
 from throughtime.rl import (
@@ -31,10 +39,6 @@ from throughtime.rl import (
     value_loss,
 )
 
-PREFLIGHT_TOLERANCE = 1e-5
-# A trained policy that is nearly deterministic amplifies rounding (1e-5 was seen at a standard deviation of 0.2).
-RESUMED_TOLERANCE = 1e-3
-
 
 class TrainState(NamedTuple):
     """Everything that a checkpoint has to hold for a run to go on bit for bit."""
@@ -46,20 +50,6 @@ class TrainState(NamedTuple):
     return_moments: Moments | None
     key: PRNGKeyArray
     iteration: Int[Array, ""]
-
-
-class Fault(NamedTuple):
-    """Why a chunk stopped early; `kind` 0 means it did not."""
-
-    kind: Int[Array, ""]
-    time: Int[Array, ""]  # step within the rollout
-    environment: Int[Array, ""]
-    action: Array  # as the environment took it
-    reward: Float[Array, ""]
-    replay_error: Float[Array, ""]
-
-
-FAULT_NONE, FAULT_INPUT, FAULT_REPLAY, FAULT_GRADIENT = range(4)
 
 
 class Metrics(NamedTuple):
@@ -77,19 +67,6 @@ class Metrics(NamedTuple):
     updates: Array  # gradient steps taken (fewer than epochs · minibatches after a KL stop)
     learning_rate: Array
     first_ratio_error: Array  # max |ρ − 1| before the first update: 0 up to rounding, or the state boundary is broken
-
-
-class Sequences(NamedTuple):
-    """Contiguous sequences for BPTT: `[k, N, ...]`, and the states `[N, ...]` they start from."""
-
-    starts: NetworkState
-    inputs: Float[Array, "k N I"]
-    resets: Bool[Array, "k N"]
-    actions: Array
-    log_probs: Float[Array, "k N"]
-    values: Float[Array, "k N"]
-    advantages: Float[Array, "k N"]
-    targets: Float[Array, "k N"]
 
 
 class PPO:
@@ -218,7 +195,7 @@ class PPO:
         policy, optimiser, losses, finite = self._update(policy, state.optimiser, sequences, learning_rate, key_update)
         tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
         taken = rollout._replace(actions=policy.to_environment(rollout.actions))
-        fault = _fault(taken, replay_error <= tolerance, replay_error, finite)
+        fault = find_fault(taken, replay_error <= tolerance, replay_error, finite)
         after = TrainState(
             policy.observe(rollout.observations),
             optimiser,
@@ -337,33 +314,3 @@ class PPO:
             learning_rate=learning_rate,
             first_ratio_error=losses["ratio_error"][0],
         )
-
-
-def replay_error_of(policy: Policy, sequences: Sequences) -> Float[Array, ""]:
-    """The preflight: max |log π(a) recomputed from the stored sequences − log π(a) when acting|.
-
-    Anything above rounding means that training sees other inputs or states than acting did.
-    """
-    _, distribution, _ = policy.network.unroll(sequences.starts, sequences.inputs, sequences.resets)
-    error = jnp.abs(distribution.log_prob(sequences.actions) - sequences.log_probs)
-    return jnp.max(jnp.where(jnp.isnan(error), jnp.inf, error))
-
-
-def _fault(
-    rollout: Rollout, replays: Bool[Array, ""], replay_error: Float[Array, ""], finite: Bool[Array, ""]
-) -> Fault:
-    """The first thing that went wrong in an iteration: bad input before a failed replay before a bad gradient."""
-    bad = ~rollout.finite.reshape(-1)
-    where = jnp.argmax(bad)
-    B = rollout.finite.shape[1]
-    kind = jnp.where(finite, FAULT_NONE, FAULT_GRADIENT)
-    kind = jnp.where(replays, kind, FAULT_REPLAY)
-    kind = jnp.where(jnp.any(bad), FAULT_INPUT, kind)
-    return Fault(
-        kind.astype(jnp.int32),
-        (where // B).astype(jnp.int32),
-        (where % B).astype(jnp.int32),
-        rollout.actions.reshape(-1, *rollout.actions.shape[2:])[where],
-        rollout.rewards.reshape(-1)[where],
-        replay_error,
-    )

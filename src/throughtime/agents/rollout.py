@@ -41,6 +41,19 @@ class Rollout(NamedTuple):
     ended_lengths: Int[Array, "T B"]
 
 
+class Sequences(NamedTuple):
+    """Contiguous sequences for BPTT: `[k, N, ...]`, and the states `[N, ...]` they start from."""
+
+    starts: NetworkState
+    inputs: Float[Array, "k N I"]
+    resets: Bool[Array, "k N"]
+    actions: Array
+    log_probs: Float[Array, "k N"]
+    values: Float[Array, "k N"]
+    advantages: Float[Array, "k N"]
+    targets: Float[Array, "k N"]
+
+
 def start(policy: Policy, env: VectorEnvironment, key: PRNGKeyArray) -> Actors:
     """All environments at the first observation of an episode."""
     observation, state = env.reset(key)

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from throughtime.agents import PPO, TrainState
-from throughtime.agents.ppo import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault, Metrics
+from throughtime.agents.ppo import Metrics
+from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault
 from throughtime.core import NonFiniteError, PreflightError
 from throughtime.envs import Environment
 from throughtime.runs.checkpoint import (

@@ -1,0 +1,57 @@
+"""What stops a training early: bad input, an agent that does not replay what it acted, a bad gradient."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from throughtime.agents.policy import Policy
+from throughtime.agents.rollout import Rollout, Sequences
+
+PREFLIGHT_TOLERANCE = 1e-5
+# A trained policy that is nearly deterministic amplifies rounding (1e-5 was seen at a standard deviation of 0.2).
+RESUMED_TOLERANCE = 1e-3
+
+
+class Fault(NamedTuple):
+    """Why a chunk stopped early; `kind` 0 means it did not."""
+
+    kind: Int[Array, ""]
+    time: Int[Array, ""]  # step within the rollout
+    environment: Int[Array, ""]
+    action: Array  # as the environment took it
+    reward: Float[Array, ""]
+    replay_error: Float[Array, ""]
+
+
+FAULT_NONE, FAULT_INPUT, FAULT_REPLAY, FAULT_GRADIENT = range(4)
+
+
+def replay_error_of(policy: Policy, sequences: Sequences) -> Float[Array, ""]:
+    """The preflight: max |log π(a) recomputed from the stored sequences − log π(a) when acting|.
+
+    Anything above rounding means that training sees other inputs or states than acting did.
+    """
+    _, distribution, _ = policy.network.unroll(sequences.starts, sequences.inputs, sequences.resets)
+    error = jnp.abs(distribution.log_prob(sequences.actions) - sequences.log_probs)
+    return jnp.max(jnp.where(jnp.isnan(error), jnp.inf, error))
+
+
+def find_fault(
+    rollout: Rollout, replays: Bool[Array, ""], replay_error: Float[Array, ""], finite: Bool[Array, ""]
+) -> Fault:
+    """The first thing that went wrong in an iteration: bad input before a failed replay before a bad gradient."""
+    bad = ~rollout.finite.reshape(-1)
+    where = jnp.argmax(bad)
+    B = rollout.finite.shape[1]
+    kind = jnp.where(finite, FAULT_NONE, FAULT_GRADIENT)
+    kind = jnp.where(replays, kind, FAULT_REPLAY)
+    kind = jnp.where(jnp.any(bad), FAULT_INPUT, kind)
+    return Fault(
+        kind.astype(jnp.int32),
+        (where // B).astype(jnp.int32),
+        (where % B).astype(jnp.int32),
+        rollout.actions.reshape(-1, *rollout.actions.shape[2:])[where],
+        rollout.rewards.reshape(-1)[where],
+        replay_error,
+    )
