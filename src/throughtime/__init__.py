@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from throughtime.runs import evaluate as evaluate
     from throughtime.runs import load_run as load_run
     from throughtime.runs import resume as resume
+    from throughtime.runs import train as train
 
 _HOMES = {
     "agents": ("NetworkConfig", "Policy", "PolicyState", "PPOConfig"),
@@ -51,7 +52,7 @@ _HOMES = {
     ),
     "envs": ("ENVIRONMENTS", "Environment", "make"),
     "memory": ("MEMORIES", "Memory", "make_memory"),
-    "runs": ("Run", "RunConfig", "evaluate", "load_run", "resume"),
+    "runs": ("Run", "RunConfig", "evaluate", "load_run", "resume", "train"),
     "core.version": ("__version__",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -4,10 +4,12 @@ import os
 from dataclasses import fields, replace
 from typing import Any
 
+from throughtime import agents
 from throughtime.agents import NetworkConfig, Policy, PPOConfig
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import Environment
 from throughtime.runs import EnvConfig, Progress, Run, RunConfig, default_config, load_run, train, with_memory
+from throughtime.runs.toml import from_dict, to_dict
 from throughtime.runs.train import ProgressCallback
 
 __all__ = ["PPO", "Progress", "load"]
@@ -32,6 +34,9 @@ class PPO:
     def __init__(self, env: Environment, memory: str | None = None, **settings: Any):
         self.env = env
         self.config = _configure(env, memory, settings)
+
+    def __repr__(self) -> str:
+        return f"PPO({self.env}, memory={self.config.network.memory!r})"
 
     def train(
         self,
@@ -75,15 +80,43 @@ def load(path: str | os.PathLike[str], *, env: Environment | None = None) -> Pol
     return load_run(path, env=env).policy
 
 
+# What other libraries call it.
+_ALIASES = {
+    "gamma": "discount",
+    "n_steps": "rollout_length",
+    "num_steps": "rollout_length",
+    "n_envs": "num_envs",
+    "n_epochs": "epochs",
+    "update_epochs": "epochs",
+    "num_minibatches": "minibatches",
+    "lr": "learning_rate",
+    "ent_coef": "entropy_weight",
+    "vf_coef": "value_weight",
+    "clip_range": "clip",
+    "clip_eps": "clip",
+    "max_grad_norm": "gradient_clip",
+    "lstm_hidden_size": "hidden_size",
+    "policy": "memory",
+}
+
+
 def _configure(env: Environment, memory: str | None, settings: dict[str, Any]) -> RunConfig:
+    if not isinstance(env, Environment):
+        raise ConfigError(
+            f"{env!r} is no environment.", "PPO takes the environment first.", 'Write tt.PPO(tt.make("t-maze")).'
+        )
     config = replace(default_config(env.name), env=EnvConfig.of(env))
     network = config.network if memory is None else with_memory(config.network, memory)
     known = {f.name: NetworkConfig for f in fields(NetworkConfig)} | {f.name: PPOConfig for f in fields(PPOConfig)}
     for name in settings:
-        if name not in known or name == "memory":
-            raise ConfigError(f"PPO has no setting {name!r}.", "", did_you_mean(name, known))
-    return replace(
+        if name not in known:
+            hint = f"Here it is called {_ALIASES[name]!r}." if name in _ALIASES else did_you_mean(name, known)
+            raise ConfigError(f"PPO has no setting {name!r}.", "", hint)
+    config = replace(
         config,
         network=replace(network, **{k: v for k, v in settings.items() if known[k] is NetworkConfig}),
         ppo=replace(config.ppo, **{k: v for k, v in settings.items() if known[k] is PPOConfig}),
     )
+    config = from_dict(to_dict(config), RunConfig)  # checks the types
+    agents.PPO(env, config.ppo, config.network)  # and that they fit together
+    return config

@@ -65,6 +65,34 @@ def test_a_policy_that_reads_rewards_asks_for_them():
     assert action.shape == (1,)
 
 
+def test_what_other_libraries_call_it_is_known():
+    with pytest.raises(tt.ConfigError, match="Here it is called 'discount'"):
+        tt.PPO(tt.make("t-maze"), gamma=0.9)
+
+
+@pytest.mark.parametrize("settings", [{"minibatches": 7}, {"hidden_size": -1}])
+def test_settings_are_checked_when_the_agent_is_made(settings):
+    with pytest.raises(tt.ConfigError):
+        tt.PPO(tt.make("t-maze"), **settings)
+
+
+@pytest.mark.parametrize(
+    ("obs", "reset", "said"),
+    [
+        ([0.0, 1.0], [True], "batch axis"),
+        ([[0.0, 1.0, 2.0]], [True], "batch axis"),
+        ([[0.0, 1.0]], True, "reset of shape"),
+        ([[0.0, 1.0], [0.0, 0.0]], [True, True], "2 observations, a state for 1 episodes"),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_named(obs, reset, said):
+    policy = tt.PPO(tt.make("t-maze", length=3), **TINY).train(16).policy
+    with pytest.raises(tt.ConfigError, match=said):
+        policy.act(policy.initial_state(1), obs, reset)
+    with pytest.raises(tt.ConfigError, match="takes the state first"):
+        policy.act([[0.0, 1.0]], policy.initial_state(1), [True])
+
+
 def test_continuous_actions_stay_within_bounds():
     policy = tt.PPO(tt.make("pendulum-positions"), **TINY).train(16).policy
     state, action = policy.initial_state(3), None

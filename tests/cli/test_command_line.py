@@ -1,6 +1,8 @@
 """The command line as its users meet it: words in, words and exit status out."""
 
 import json
+import shutil
+import tomllib
 
 import pytest
 
@@ -49,6 +51,10 @@ def test_every_verb_explains_itself(verb, capsys):
         (["train", "t-maze", "--env.length", "0"], "length"),
         (["train", "t-maze", "--seeds", "0"], "--seeds 0"),
         (["report"], "needs a run"),
+        (["train", "--seed", "3", "cartpole"], "The environment comes first"),
+        (["train", "t-maze", "--episodes", "0"], "evaluation_episodes = 0"),
+        (["train", "t-maze", "--seed", "-1"], "seed = -1"),
+        (["train", "t-maze", "--ppo.learning-rate", "inf"], "finite"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(argv, hint, capsys, tmp_path, monkeypatch):
@@ -112,6 +118,50 @@ def test_a_missing_part_of_a_comparison_is_trained_on_resume(trained, capsys):
         file.unlink()
     assert run("resume", str(trained)) == 0
     assert any(checkpoints.iterdir())
+
+
+def test_report_only_reads(trained, capsys, tmp_path):
+    """A part that is missing is left out, never trained on the way."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    shutil.rmtree(copy / "window")
+    assert run("report", str(copy), "--json") == 0
+    assert [row["role"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["memory", "memoryless"]
+    assert not (copy / "window").exists()
+
+
+def test_report_takes_runs_together_only_where_the_seed_alone_differs(trained, capsys, tmp_path):
+    one = str(trained / "memory" / "seed-0")
+    out = str(tmp_path / "page.html")
+    assert run("report", one, one, "--out", out, "--json") == 0
+    assert [row["seeds"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1]
+    other = tmp_path / "other"
+    assert run("train", "t-maze", *TINY, "--ppo.clip", "0.1", "--out", str(other)) == 0
+    capsys.readouterr()
+    assert run("report", one, str(other), "--out", out, "--json") == 0
+    assert [row["label"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["GRU (1)", "GRU (2)"]
+    longer = tmp_path / "longer"
+    assert run("train", "t-maze", *TINY, "--env.length", "4", "--out", str(longer)) == 0
+    capsys.readouterr()
+    assert run("report", one, str(longer), "--out", out) == 2
+    assert "different environments" in capsys.readouterr().err
+
+
+def test_a_folder_of_runs_names_its_runs_where_one_is_wanted(trained, capsys):
+    assert run("eval", str(trained)) == 1
+    assert str(trained / "memory" / "seed-0") in capsys.readouterr().err
+
+
+def test_memory_options_come_over_the_tuned_ones(tmp_path, capsys):
+    out = tmp_path / "lstm"
+    words = ["--network.memory", "lstm", "--network.memory-options", "peepholes", "True", "--steps", "64e0"]
+    assert run("train", "t-maze", *TINY, *words, "--out", str(out)) == 0
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert config["network"]["memory_options"] == {"chrono": 100.0, "peepholes": True}
+    # The config of a run is where another one may start from.
+    again = tmp_path / "again"
+    assert run("train", "--config", str(out / "config.toml"), "--seed", "3", "--out", str(again)) == 0
+    assert tomllib.loads((again / "config.toml").read_text()) == config | {"seed": 3}
 
 
 @pytest.mark.parametrize("verb", ["envs", "memories", "info"])

@@ -404,3 +404,13 @@ def test_pruning_keeps_the_newest_and_what_is_not_ours(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["notes.safetensors", checkpoint_name(20), checkpoint_name(100)]
     with pytest.raises(ConfigError, match="keep = 0"):
         prune_checkpoints(tmp_path, keep=0)
+
+
+def test_pruning_never_deletes_what_was_just_written(tmp_path):
+    """Damaged files with later steps may lie beside it, after a resume from an older one."""
+    for step in (100, 300):
+        (tmp_path / checkpoint_name(step)).write_bytes(b"damaged")
+    written = tmp_path / checkpoint_name(200)
+    save_checkpoint(written, {"a": np.zeros(1, np.float32)}, config="", step=200)
+    prune_checkpoints(tmp_path, keep=1, newest=written)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [written.name]

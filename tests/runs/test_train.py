@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -19,8 +20,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 import boundary
 from boundary import Clock
 from throughtime.agents import PPO, NetworkConfig, PPOConfig
-from throughtime.agents.ppo import FAULT_INPUT
-from throughtime.core import CheckpointError, NonFiniteError, PreflightError, RunFolderError, named_arrays
+from throughtime.agents import ppo as ppo_module
+from throughtime.agents.preflight import FAULT_INPUT
+from throughtime.core import CheckpointError, ConfigError, NonFiniteError, PreflightError, RunFolderError, named_arrays
 from throughtime.envs import make
 from throughtime.runs import (
     EnvConfig,
@@ -309,7 +311,7 @@ def test_a_failed_preflight_stops_before_any_update(tmp_path, monkeypatch):
     config = replace(SMALL, ppo=replace(SMALL.ppo, discount=0.5))  # a program of its own
     with pytest.raises(PreflightError) as error:
         train(config, tmp_path / "run", env=Clock())
-    for words in ("recomputed log-probabilities", "first ratio would not be 1", "Nothing was updated"):
+    for words in ("recomputed log-probabilities", "first ratio would not be 1", "No update was made"):
         assert words in str(error.value)
     assert read_metrics(tmp_path / "run" / "metrics.jsonl") == []
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
@@ -387,13 +389,45 @@ def test_resume_without_a_checkpoint_that_can_be_loaded_names_the_leaves(damaged
     assert files_of(run.path) == before
 
 
-def test_resume_of_a_checkpoint_of_another_network_names_the_leaf(tmp_path):
+def test_resume_with_other_settings_is_refused(tmp_path):
     run = train(SMALL, tmp_path / "run", env=Clock())
     text = (run.path / "config.toml").read_text()
     assert "hidden_size = 2" in text
     (run.path / "config.toml").write_text(text.replace("hidden_size = 2", "hidden_size = 3"))
-    with pytest.raises(CheckpointError, match=r"leaf 'policy.network.\S+' has shape"):
+    with pytest.raises(ConfigError, match="not the one that the checkpoint was trained with"):
         resume(run.path, env=Clock())
+
+
+def test_a_larger_budget_is_no_other_setting(tmp_path):
+    run = train(SMALL, tmp_path / "run", env=Clock())
+    text = (run.path / "config.toml").read_text()
+    budget = f"total_steps = {SMALL.total_steps}"
+    assert budget in text
+    (run.path / "config.toml").write_text(text.replace(budget, f"total_steps = {2 * SMALL.total_steps}"))
+    assert resume(run.path, env=Clock()).steps > run.steps
+
+
+def test_a_run_that_was_stopped_before_its_first_save_begins_anew_on_resume(tmp_path):
+    whole = train(SMALL, tmp_path / "whole", env=Clock())
+    stopped = train(SMALL, tmp_path / "stopped", env=Clock())
+    for file in (stopped.path / "checkpoints").iterdir():
+        file.unlink()
+    (stopped.path / "metrics.jsonl").unlink()
+    assert_equal_runs(resume(stopped.path, env=Clock()), whole)
+
+
+def test_wrong_stored_states_are_noticed_even_where_every_first_sequence_begins_afresh(monkeypatch):
+    """With BPTT over the whole rollout, the first iteration overwrites its stored states: the second must not."""
+    collect = ppo_module.collect
+
+    def broken(*args):
+        actors, rollout, starts, last = collect(*args)
+        return actors, rollout, jax.tree.map(lambda x: jnp.full_like(x, 0.5), starts), last
+
+    monkeypatch.setattr(ppo_module, "collect", broken)
+    config = replace(SMALL, network=NetworkConfig("gru", 2, encoder=()), ppo=replace(SMALL.ppo, discount=0.25))
+    with pytest.raises(PreflightError):
+        train(config, env=Clock())
 
 
 def test_progress_counts_steps_and_gives_a_return(monkeypatch):

@@ -1,5 +1,6 @@
 """Actor and critic with memory: encoder → memory → heads, on one memory or on two."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError
-from throughtime.envs import Discrete, Space
+from throughtime.envs import Box, Discrete, Space
 from throughtime.memory import Memory, Readout, check_memory, make_memory, per_row
 from throughtime.memory.initialisers import orthogonal
 from throughtime.rl import Categorical, DiagonalGaussian
@@ -28,7 +29,8 @@ class NetworkConfig:
     residual: bool = False
     """Adds each memory layer's input to its output (layers of one width)."""
     memory_options: dict[str, int | float | bool | str] = field(default_factory=dict)
-    """Options of the memory itself, e.g. chrono for gru and lstm, taps for tdnn."""
+    """Options of the memory itself, over the tuned ones; `throughtime memories` lists them. At the command line NAME
+    VALUE pairs: chrono 100 for gru and lstm, taps 8 for tdnn."""
     encoder: tuple[int, ...] = (64,)
     """Widths of the feed-forward layers before the memory; empty for none."""
     activation: str = "tanh"
@@ -62,7 +64,7 @@ class Tower(Memory):
             for i, o, k in zip(widths[:-1], widths[1:], keys, strict=True)
         )
         options: dict[str, Any] = dict(config.memory_options)
-        check_memory(config.memory, **options)
+        check_memory(config.memory, **options)  # first: no option may pose as one of make_memory's own arguments
         self.memory = make_memory(
             config.memory,
             widths[-1],
@@ -179,11 +181,17 @@ class ActorCritic(eqx.Module):
         return NetworkState(actor, critic), distribution, values[..., 0]
 
 
-def _box_size(space: Space) -> int:
+def _box_size(space: Box) -> int:
     if len(space.shape) != 1:
         raise ConfigError(
             f"An action space of shape {space.shape} has no policy head.",
             "Continuous actions are vectors [A].",
             "Flatten the action in the environment.",
+        )
+    if not (math.isfinite(space.low) and math.isfinite(space.high)):
+        raise ConfigError(
+            f"The action space has the bounds {space.low} and {space.high}.",
+            "Actions are drawn in [-1, 1] and mapped to the bounds.",
+            "Give the environment's actions finite bounds.",
         )
     return space.shape[0]

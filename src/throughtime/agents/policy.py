@@ -1,6 +1,6 @@
 """The policy a user acts with: its memory state lies in the caller's hands."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -55,14 +55,13 @@ class Policy(eqx.Module):
         previous = self._no_action(batch_size) if self.reads_previous_action else None
         return PolicyState(self.network.initial_state(batch_size), previous)
 
-    @eqx.filter_jit
     def act(
         self,
-        state: PolicyState,
-        observation: Array,
-        reset: Bool[Array, " B"],
+        state: Any,
+        observation: Any,
+        reset: Any,
         *,
-        reward: Float[Array, " B"] | None = None,
+        reward: Any = None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[PolicyState, Array]:
         """One action for each of B episodes.
@@ -77,16 +76,54 @@ class Policy(eqx.Module):
         Returns:
             The next state and the actions, as the environment takes them: int32 `[B]`, or float32 `[B, A]` within
             bounds.
+
+        Raises:
+            ConfigError: shapes that do not belong together, or a missing reward.
         """
-        reset = jnp.asarray(reset, bool)
+        if not isinstance(state, PolicyState):
+            raise ConfigError(
+                f"The state is a {type(state).__name__}.",
+                "act takes the state first, then the observation.",
+                "Begin with state = policy.initial_state(batch_size).",
+            )
+        observation, reset = jnp.asarray(observation), jnp.asarray(reset, bool)
+        reward = None if reward is None else jnp.asarray(reward, jnp.float32)
+        self._check(state, observation, reset, reward)
+        return self._act(state, observation.astype(jnp.float32), reset, reward, key)
+
+    @eqx.filter_jit
+    def _act(
+        self,
+        state: PolicyState,
+        observation: Array,
+        reset: Bool[Array, " B"],
+        reward: Float[Array, " B"] | None,
+        key: PRNGKeyArray | None,
+    ) -> tuple[PolicyState, Array]:
         state = self.reset_where(reset, state)
-        x = self.inputs(state, jnp.asarray(observation), reset, None if reward is None else jnp.asarray(reward))
+        x = self.inputs(state, observation, reset, reward)
         network, distribution, _ = self.network.step(state.network, x)
-        if key is None:
-            action = distribution.mode()
-        else:
-            action = distribution.sample(self.noise(key, reset.shape))
+        action = distribution.mode() if key is None else distribution.sample(self.noise(key, reset.shape))
         return self.remember(network, action), self.to_environment(action)
+
+    def _check(self, state: Any, observation: Array, reset: Array, reward: Array | None) -> None:
+        """Shapes only: what does not fit would otherwise be broadcast, or fail deep inside."""
+        if observation.ndim < 1 or observation.shape[1:] != self.observation_shape:
+            raise ConfigError(
+                f"The observation has shape {observation.shape}.",
+                f"A batch of observations has shape (B, {', '.join(map(str, self.observation_shape))}).",
+                "For a single one, add the batch axis: obs[None].",
+            )
+        B = observation.shape[0]
+        rows = {leaf.shape[0] for leaf in jax.tree.leaves(state)} or {B}
+        shapes = [reset.shape] if reward is None else [reset.shape, reward.shape]
+        if rows != {B} or any(shape != (B,) for shape in shapes):
+            raise ConfigError(
+                f"There are {B} observations, a state for {rows.pop()} episodes, a reset of shape {reset.shape}"
+                + ("." if reward is None else f", a reward of shape {reward.shape}."),
+                "Each episode of a batch has its own.",
+                f"Give initial_state({B}) and one value of reset (and reward) for each.",
+            )
 
     def reset_where(self, reset: Bool[Array, " B"], state: PolicyState) -> PolicyState:
         """`initial_state` in the rows where `reset` holds."""

@@ -187,7 +187,7 @@ class PPO:
             ),
         )
         replay_error = jax.lax.cond(
-            state.iteration == first, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
+            state.iteration <= first + 1, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
         )
         learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
         if config.anneal:

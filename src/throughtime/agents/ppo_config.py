@@ -1,5 +1,6 @@
 """The settings of recurrent PPO, checked before anything is compiled."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +86,11 @@ def check(config: PPOConfig, network: NetworkConfig) -> None:
     for name in ("value_clip", "gradient_clip", "target_kl"):
         value = getattr(config, name)
         _require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
+    for settings in (config, network):
+        for name, value in vars(settings).items():
+            _require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
+    for name in ("value_weight", "entropy_weight"):
+        _require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It must not be negative.")
     _require(
         config.gradient_clip_by in ("norm", "value"),
         f"gradient_clip_by = {config.gradient_clip_by!r}",

@@ -28,12 +28,17 @@ FAULT_NONE, FAULT_INPUT, FAULT_REPLAY, FAULT_GRADIENT = range(4)
 
 
 def replay_error_of(policy: Policy, sequences: Sequences) -> Float[Array, ""]:
-    """The preflight: max |log π(a) recomputed from the stored sequences − log π(a) when acting|.
+    """The preflight: how far log-probabilities and values recomputed from the stored sequences are from acting's.
 
-    Anything above rounding means that training sees other inputs or states than acting did.
+    The larger of max |log π(a) − log π_acted(a)| and max |V − V_acted| / max(1, |V_acted|). Anything above rounding
+    means that training sees other inputs or states than acting did. A rollout that begins with fresh episodes
+    overwrites its stored states before they are read, so the check runs in the first two iterations.
     """
-    _, distribution, _ = policy.network.unroll(sequences.starts, sequences.inputs, sequences.resets)
-    error = jnp.abs(distribution.log_prob(sequences.actions) - sequences.log_probs)
+    _, distribution, values = policy.network.unroll(sequences.starts, sequences.inputs, sequences.resets)
+    error = jnp.maximum(
+        jnp.abs(distribution.log_prob(sequences.actions) - sequences.log_probs),
+        jnp.abs(values - sequences.values) / jnp.maximum(1.0, jnp.abs(sequences.values)),
+    )
     return jnp.max(jnp.where(jnp.isnan(error), jnp.inf, error))
 
 

@@ -1,6 +1,8 @@
 """Arguments from dataclasses, by tyro."""
 
 import dataclasses
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +15,21 @@ Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 def parse(cls: Any, verb: str, argv: list[str]) -> Any:
     """Reads the words after a verb; on a mistake tyro says what was meant and exits with status 2."""
-    return tyro.cli(cls, args=argv, prog=f"throughtime {verb}")
+    return tyro.cli(cls, args=[_whole(word) for word in argv], prog=f"throughtime {verb}")
 
 
-def env_options(name: str) -> Any:
-    """A dataclass of an environment's own options, with their defaults."""
+def _whole(word: str) -> str:
+    """`1e6` as `1000000`: steps are often written so, and a float option reads it all the same."""
+    return str(int(float(word))) if re.fullmatch(r"[1-9]\d*e\d", word) else word
+
+
+def env_options(name: str, chosen: Mapping[str, Any]) -> Any:
+    """A dataclass of an environment's own options, with `chosen` over their defaults."""
     entry: EnvironmentEntry = ENVIRONMENTS[name]
-    options = [(option, type(value), dataclasses.field(default=value)) for option, value in entry.options.items()]
+    options = [
+        (option, type(value), dataclasses.field(default=chosen.get(option, value)))
+        for option, value in entry.options.items()
+    ]
     cls = dataclasses.make_dataclass(f"{entry.build.__name__}Options", options, frozen=True)
     cls.__doc__ = f"Options of {name}."
     return cls

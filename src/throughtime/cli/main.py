@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit status: 0, 1 after an error in the work, 2 after one in the command line, 130 or 143 after a signal.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv or argv[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0
     if argv[0] == "--version":
@@ -41,11 +41,14 @@ def main(argv: list[str] | None = None) -> int:
     except ThroughtimeError as error:
         print(f"throughtime: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
+    except BrokenPipeError:
+        return 0
+    except OSError as error:  # a full disk, a permission: no fault of the program
+        print(f"throughtime: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("throughtime: interrupted; what was saved stays.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 0
 
 
 def _usage() -> str:

@@ -10,8 +10,7 @@ from throughtime.cli._arguments import Json, parse
 from throughtime.cli._finish import show
 from throughtime.cli._output import Output
 from throughtime.core import ConfigError
-from throughtime.proof import is_comparison
-from throughtime.proof.twins import resume_comparison
+from throughtime.proof import is_comparison, load_comparison
 from throughtime.reports import write_report
 from throughtime.reports.build import comparison_report, runs_report
 from throughtime.runs import load_run
@@ -40,13 +39,13 @@ def run(argv: list[str]) -> int:
         if is_comparison(first):
             if len(arguments.runs) > 1:
                 raise ConfigError(f"{first} holds several runs already.", "", "Report it alone, or name run folders.")
-            report = comparison_report(resume_comparison(first), command)
+            report = comparison_report(load_comparison(first), command)
         else:
-            runs = [load_run(path) for path in arguments.runs]
-            names = {trained.env.name for trained in runs}
-            if len(names) > 1:
+            runs = [load_run(path) for path in {path.resolve(): path for path in arguments.runs}.values()]
+            tasks = {str(trained.env) for trained in runs}
+            if len(tasks) > 1:
                 raise ConfigError(
-                    f"The runs are of different environments: {', '.join(sorted(names))}.",
+                    f"The runs are of different environments: {', '.join(sorted(tasks))}.",
                     "Their returns cannot be compared.",
                     "Report each environment by itself.",
                 )

@@ -14,17 +14,14 @@ from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import ENVIRONMENTS
 from throughtime.proof import ComparisonConfig, compare, is_comparison
 from throughtime.proof.twins import ROLES, memory_label, refuse_existing
-from throughtime.runs import EnvConfig, RunConfig, check, default_config, train, with_memory
+from throughtime.runs import EnvConfig, RunConfig, check, default_config, from_toml, train, with_memory
 
 
 def run(argv: list[str]) -> int:
     """Trains an agent; without an environment the main job, with its twins beside it."""
-    named = bool(argv) and not argv[0].startswith("-")
-    name = argv[0] if named else "t-maze"
-    if name not in ENVIRONMENTS:
-        raise ConfigError(f"There is no environment {name!r}.", "", did_you_mean(name, ENVIRONMENTS))
-    defaults = default_config(name)
-    arguments = parse(_arguments(name, defaults, not named), "train [ENV]", argv[1:] if named else argv)
+    defaults, words = _defaults(argv)
+    name = defaults.env.name
+    arguments = parse(_arguments(name, defaults, words == argv), f"train {name if words != argv else '[ENV]'}", words)
     config = _run_config(name, defaults, arguments)
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds {arguments.seeds}", "Nothing would be trained.", "Give 1 or more.")
@@ -51,20 +48,47 @@ def run(argv: list[str]) -> int:
     return finish(trained, out, command, output)
 
 
+def _defaults(argv: list[str]) -> tuple[RunConfig, list[str]]:
+    """The settings to start from, and the words that change them: ENV comes first, or `--config FILE`."""
+    if argv and argv[0] == "--config":
+        if len(argv) < 2:
+            raise ConfigError("--config names no file.", "", "Name the config.toml of a run.")
+        try:
+            text = Path(argv[1]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{argv[1]} cannot be read.", f"{error}.", "Name the config.toml of a run.") from error
+        config = from_toml(text, RunConfig)
+        config.env.build()
+        return config, argv[2:]
+    if argv and not argv[0].startswith("-"):
+        if argv[0] not in ENVIRONMENTS:
+            raise ConfigError(f"There is no environment {argv[0]!r}.", "", did_you_mean(argv[0], ENVIRONMENTS))
+        return default_config(argv[0]), argv[1:]
+    for word in argv:
+        if word in ENVIRONMENTS or word == "--config":
+            what = "--config" if word == "--config" else "The environment"
+            raise ConfigError(f"{what} comes first.", "", f"Write: throughtime train {word} …")
+    return default_config(), argv
+
+
 def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
     """The dataclass of the command line: settings of this environment as they were tuned."""
+    options = env_options(name, defaults.env.options)
 
     @dataclass(frozen=True)
     class Train:
-        """Trains recurrent PPO. ENV comes first; without it, the main job: t-maze, with twins."""
+        """Trains recurrent PPO.
 
-        env: env_options(name)  # pyright: ignore[reportInvalidTypeForm]
+        ENV, or --config FILE (the config.toml of a run), comes first. Without either: the main job, t-maze with twins.
+        """
+
+        env: options  # pyright: ignore[reportInvalidTypeForm]
         """Options of the environment."""
-        network: NetworkConfig = field(default_factory=lambda: defaults.network)
+        network: NetworkConfig = field(default_factory=lambda: replace(defaults.network, memory_options={}))
         ppo: PPOConfig = field(default_factory=lambda: defaults.ppo)
         steps: int = defaults.total_steps
         """Environment steps of each training."""
-        seed: int = 0
+        seed: int = defaults.seed
         """The first training seed."""
         seeds: int = 1
         """How many seeds, counted up from the first."""
@@ -88,11 +112,11 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
     chosen = {
         f.name: getattr(arguments.env, f.name)
         for f in dataclasses.fields(arguments.env)
-        if getattr(arguments.env, f.name) != f.default
+        if getattr(arguments.env, f.name) != ENVIRONMENTS[name].options[f.name]
     }
-    network = arguments.network
-    if network.memory != defaults.network.memory and network.memory_options == defaults.network.memory_options:
-        network = with_memory(network, network.memory)  # the tuned options were those of another memory
+    # The tuned options stay where the memory has them; what the user gave comes over them.
+    tuned = with_memory(defaults.network, arguments.network.memory).memory_options
+    network = replace(arguments.network, memory_options={**tuned, **arguments.network.memory_options})
     return replace(
         defaults,
         env=EnvConfig(name, chosen),

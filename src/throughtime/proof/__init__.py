@@ -5,4 +5,5 @@ from throughtime.proof.twins import ComparisonConfig as ComparisonConfig
 from throughtime.proof.twins import Entry as Entry
 from throughtime.proof.twins import compare as compare
 from throughtime.proof.twins import is_comparison as is_comparison
+from throughtime.proof.twins import load_comparison as load_comparison
 from throughtime.proof.twins import resume_comparison as resume_comparison

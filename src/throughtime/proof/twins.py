@@ -34,7 +34,8 @@ class ComparisonConfig:
         """The settings of one training."""
         network = self.run.network
         if role == "memoryless":
-            network = with_memory(network, "none")
+            # One's own last action or reward is a step of memory too.
+            network = replace(with_memory(network, "none"), previous_action=False, previous_reward=False)
         elif role == "window":
             network = with_memory(network, "tdnn", taps=self.window)
         return replace(self.run, network=network, seed=seed)
@@ -103,8 +104,12 @@ def compare(
         raise ConfigError("seeds is empty.", "Nothing would be trained.", "Give at least one seed.")
     out = Path(out)
     if is_comparison(out) and overwrite:
-        for old in out.glob("*/seed-*/config.toml"):
-            RunFolder.create(old.parent, overwrite=True).close()
+        old = [file.parent for file in out.glob("*/seed-*/config.toml")]
+        for path in old:
+            RunFolder.open(path).close()  # raises where another process is at work, before anything is deleted
+        for path in old:
+            RunFolder.create(path, overwrite=True).close()
+        (out / "report.html").unlink(missing_ok=True)
     else:
         refuse_existing(out)
     try:
@@ -147,7 +152,7 @@ def resume_comparison(out: str | os.PathLike[str], *, progress: ProgressCallback
         progress: called after each chunk.
     """
     out = Path(out)
-    config = from_toml((out / CONFIG_FILE).read_text(encoding="utf-8"), ComparisonConfig)
+    config = _read(out)
     entries, interrupted = [], None
     for role in config.roles:
         runs, label = [], config.label(role)
@@ -164,9 +169,42 @@ def resume_comparison(out: str | os.PathLike[str], *, progress: ProgressCallback
     return Comparison(config, out, tuple(entries), interrupted)
 
 
+def load_comparison(out: str | os.PathLike[str]) -> Comparison:
+    """What is there of a comparison, without training anything; parts that were never begun are left out.
+
+    Args:
+        out: a folder that `compare` made.
+
+    Raises:
+        RunFolderError: none of its runs has a checkpoint.
+    """
+    out = Path(out)
+    config = _read(out)
+    entries = []
+    for role in config.roles:
+        paths = [out / role / f"seed-{seed}" for seed in config.seeds]
+        runs = tuple(load_run(path) for path in paths if _begun(path))
+        if runs:
+            entries.append(Entry(role, config.label(role), runs))
+    if not entries:
+        raise RunFolderError(f"No run in {out} has a checkpoint.", "", f"Go on with `throughtime resume {out}`.")
+    return Comparison(config, out, tuple(entries), None)
+
+
+def _read(out: Path) -> ComparisonConfig:
+    try:
+        return from_toml((out / CONFIG_FILE).read_text(encoding="utf-8"), ComparisonConfig)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{out / CONFIG_FILE} cannot be read.", f"{error}.") from error
+
+
+def _begun(path: Path) -> bool:
+    return any(path.glob("checkpoints/step-*"))
+
+
 def _finish(path: Path, config: RunConfig, progress: Callable[[Progress], None] | None) -> Run:
     """One run, wherever it stands: finished, interrupted, or not begun."""
-    if not (path / "checkpoints").is_dir() or not any((path / "checkpoints").glob("step-*")):
+    if not _begun(path):
         return train(config, path, overwrite=path.exists(), progress=progress)
     run = load_run(path)
     if int(run.state.iteration) >= run.config.iterations:

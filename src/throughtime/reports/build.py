@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 import jax
@@ -13,6 +14,7 @@ from throughtime.envs import ENVIRONMENTS, Discrete, Environment
 from throughtime.proof import Comparison, Entry
 from throughtime.proof.twins import memory_label
 from throughtime.reports.data import Ceilings, Curve, Episode, Report, Role, Row
+from throughtime.reports.numbers import mean_over_seeds
 from throughtime.runs import Run, to_toml
 
 CURVE_POINTS = 100
@@ -37,29 +39,36 @@ def runs_report(runs: Sequence[Run], command: str) -> Report:
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(memory_label(run.config), []).append(run)
-    roles: dict[str, Role] = {"none": "memoryless", "tdnn": "window"}
-    entries = [
-        Entry(roles.get(group[0].config.network.memory, "memory"), label, tuple(group))
-        for label, group in groups.items()
-    ]
+        groups.setdefault(to_toml(replace(run.config, seed=0)), []).append(run)
+    labels = [memory_label(group[0].config) for group in groups.values()]
+    entries = []
+    for number, (label, group) in enumerate(zip(labels, groups.values(), strict=True)):
+        network = group[0].config.network
+        role: Role = "window" if network.memory == "tdnn" else "memory"
+        # A policy that reads its own last action or reward has one step of memory.
+        if network.memory == "none" and not (network.previous_action or network.previous_reward):
+            role = "memoryless"
+        if labels.count(label) > 1:
+            label += f" ({labels[:number].count(label) + 1})"
+        entries.append(Entry(role, label, tuple(group)))
     return _report(entries, command, to_toml(runs[0].config))
 
 
 def _report(entries: Sequence[Entry], command: str, config_toml: str) -> Report:
     rows, curves = [], []
     for entry in entries:
-        evaluations = [run.evaluate() for run in entry.runs]
-        returns = np.concatenate([e.returns for e in evaluations])
-        half = 1.96 * float(np.std(returns, ddof=1)) / len(returns) ** 0.5 if len(returns) > 1 else 0.0
-        mean = float(np.mean(returns))
+        scores = [run.evaluate() for run in entry.runs]
+        if len(scores) == 1:
+            mean, interval = scores[0].mean, scores[0].interval
+        else:  # episodes of one training are no independent witnesses of how another one would turn out
+            mean, *interval = (float(x[0]) for x in mean_over_seeds(np.array([[score.mean] for score in scores])))
         rows.append(
             Row(
                 label=entry.label,
                 role=entry.role,
                 mean_return=mean,
-                interval=(mean - half, mean + half),
-                episodes=len(returns),
+                interval=(interval[0], interval[1]),
+                episodes=sum(len(score.returns) for score in scores),
                 seeds=len(entry.runs),
                 parameters=entry.runs[0].parameters,
                 env_steps=entry.runs[0].steps,
@@ -81,8 +90,19 @@ def _report(entries: Sequence[Entry], command: str, config_toml: str) -> Report:
         curves=curves,
         ceilings=Ceilings(env.optimal_return, env.memoryless_return),
         episode=_episode(shown),
-        notes=["Actions are the most probable ones, not drawn."],
+        notes=["Actions are the most probable ones, not drawn.", *_unfinished(entries)],
     )
+
+
+def _unfinished(entries: Sequence[Entry]) -> list[str]:
+    """A sentence for each run whose budget is not spent."""
+    return [
+        f"{entry.label}, seed {run.config.seed}, is unfinished: {run.steps:,} of "
+        f"{run.config.iterations * run.config.steps_per_iteration:,} steps."
+        for entry in entries
+        for run in entry.runs
+        if int(run.state.iteration) < run.config.iterations
+    ]
 
 
 def _curve(entry: Entry) -> Curve:

@@ -19,7 +19,7 @@ class Curve:
         label: how the policy is called, everywhere in the report.
         role: "memory", "memoryless" (its twin without a state) or "window" (sees the last few steps only).
         steps: `[N]`, environment steps so far, ascending.
-        returns: `[S, N]`, mean undiscounted return of the episodes that finished since the last point; NaN
+        returns: `[S, N]`, mean return of the episodes that finished since the last point; NaN
             where none did.
     """
 
@@ -43,8 +43,9 @@ class Row:
     Args:
         label: as in its `Curve`.
         role: as in its `Curve`.
-        mean_return: mean undiscounted return over all evaluation episodes.
-        interval: (lo, hi), the 95% interval of that mean over evaluation episodes.
+        mean_return: mean return over all evaluation episodes (in the environment's own discount).
+        interval: (lo, hi), the 95% interval of that mean: over training seeds where there are several, else over
+            evaluation episodes.
         episodes: evaluation episodes, over all seeds.
         seeds: training seeds.
         parameters: trainable numbers.

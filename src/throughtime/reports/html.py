@@ -98,7 +98,7 @@ def _figure(wide: str, narrow: str, caption: str, key: str = "") -> str:
 
 def _returns_figure(rows: Sequence[Row], ceilings: Ceilings) -> str:
     wide, narrow = (final_returns(rows, ceilings, narrow=narrow) for narrow in (False, True))
-    return _figure(wide, narrow, "Mean return of the final policies; the bar is the 95% interval over episodes.")
+    return _figure(wide, narrow, "Mean return of the final policies; the bar is the 95% interval (see below).")
 
 
 def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
@@ -179,9 +179,9 @@ def _notes(report: Report) -> str:
     notes = [
         "The table is about the final policy of each training, not the best checkpoint, on fresh episodes "
         "that played no part in training.",
-        "Returns are undiscounted, except where the environment's definition has a discount (tiger). The interval is "
-        "the 95% interval of the mean over evaluation episodes: it says how well these policies are measured, not how "
-        "another training would turn out.",
+        "Returns are undiscounted, except where the environment's definition has a discount (tiger). With several "
+        "training seeds the interval is Student's t over them; with one it is over evaluation episodes, and "
+        "says how well that policy is measured, not how another training would turn out.",
         "Seconds are wall clock, compilation included; steps/s are environment steps.",
         *report.notes,
     ]

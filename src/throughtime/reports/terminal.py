@@ -42,3 +42,6 @@ def summary(report: Report, console: Console) -> None:
         console.print(table)
         console.print()
     console.print(Text.assemble((f"{said.headline}. ", "bold"), " ".join(said.sentences)))
+    for note in report.notes:
+        if "unfinished" in note:
+            console.print(Text(note, style="bold"))

@@ -126,12 +126,13 @@ def latest_checkpoint(folder: str | os.PathLike[str]) -> Latest:
     raise CheckpointError(what, "The run ended before its first save.", "Train it anew.")
 
 
-def prune_checkpoints(folder: str | os.PathLike[str], keep: int) -> None:
+def prune_checkpoints(folder: str | os.PathLike[str], keep: int, *, newest: Path | None = None) -> None:
     """Deletes all but the newest checkpoints, and the temporary files that crashed saves left.
 
     Args:
         folder: as for `latest_checkpoint`. No other process may be saving into it.
         keep: how many to keep, at least 1.
+        newest: the one that was just written: it stays, whatever damaged ones with later steps lie beside it.
 
     Raises:
         ConfigError: `keep` is less than 1.
@@ -139,7 +140,9 @@ def prune_checkpoints(folder: str | os.PathLike[str], keep: int) -> None:
     if keep < 1:
         raise ConfigError(f"keep = {keep} is impossible.", "A run resumes from its newest checkpoint.", "Keep 1.")
     folder = Path(folder)
-    for path in [*_checkpoints(folder)[:-keep], *folder.glob(".step-*.tmp")]:
+    others = [path for path in _checkpoints(folder) if path != newest]
+    surplus = len(others) + (newest is not None) - keep
+    for path in [*others[: max(surplus, 0)], *folder.glob(".step-*.tmp")]:
         path.unlink()
 
 

@@ -9,6 +9,8 @@ from throughtime.envs import ENVIRONMENTS, Environment, make
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
 
+EVALUATION_SEED = 1_000_003  # training seeds stay below, so that evaluation episodes are fresh
+
 
 @dataclass(frozen=True)
 class EnvConfig:
@@ -53,6 +55,16 @@ class RunConfig:
     """Wall-clock seconds between checkpoints; one is always written at the end."""
     keep_checkpoints: int = 3
     """How many of the newest checkpoints stay."""
+
+    def __post_init__(self):
+        for name, holds, why in (
+            ("evaluation_episodes", self.evaluation_episodes >= 1, "A mean needs at least one episode."),
+            ("keep_checkpoints", self.keep_checkpoints >= 1, "A run needs its newest to resume."),
+            ("checkpoint_seconds", self.checkpoint_seconds >= 0, "It is a span of time."),
+            ("seed", 0 <= self.seed < EVALUATION_SEED, f"Seeds from {EVALUATION_SEED} on are for evaluation."),
+        ):
+            if not holds:
+                raise ConfigError(f"{name} = {getattr(self, name)}", why, "Give a number in range.")
 
     @property
     def steps_per_iteration(self) -> int:

@@ -20,6 +20,10 @@ class Evaluation(NamedTuple):
     returns: Float[np.ndarray, " N"]  # discounted by the environment's own `discount` (1.0 for most)
     lengths: Float[np.ndarray, " N"]
 
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return f"Evaluation({self.mean:.4g}, 95% interval {low:.4g} to {high:.4g}, {len(self.returns)} episodes)"
+
     @property
     def mean(self) -> float:
         """Mean return."""

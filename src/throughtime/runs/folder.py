@@ -71,6 +71,11 @@ class RunFolder:
         """
         path = Path(path)
         if CONFIG_FILE not in _contents(path):
+            inner = sorted(str(file.parent) for file in path.glob(f"*/seed-*/{CONFIG_FILE}"))
+            if inner:
+                raise RunFolderError(
+                    f"{path} holds several runs.", "One is wanted here.", f"Name one of them: {', '.join(inner)}."
+                )
             runs = [found.parent.name for found in path.parent.glob(f"*/{CONFIG_FILE}")]
             what = f"There is no run folder at {path}." if not path.exists() else f"{path} is no run folder."
             mend = did_you_mean(path.name, runs) if runs else "Name the folder that --out of throughtime train named."

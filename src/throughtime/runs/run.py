@@ -10,10 +10,8 @@ import jax
 
 from throughtime.agents import Policy, TrainState
 from throughtime.envs import Environment
-from throughtime.runs.config import RunConfig
+from throughtime.runs.config import EVALUATION_SEED, RunConfig
 from throughtime.runs.evaluation import EpisodeRecord, Evaluation, evaluate, record_episode
-
-EVALUATION_SEED = 1_000_003  # apart from training seeds, so that evaluation episodes are fresh
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +20,6 @@ class Run:
 
     Args:
         config: its settings.
-        env: what it was trained on.
         env: what it was trained on.
         state: all that training needs to go on.
         path: its folder, or None where nothing was kept.
@@ -36,6 +33,11 @@ class Run:
     path: Path | None
     metrics: list[dict[str, Any]]
     interrupted: signal.Signals | None
+
+    def __repr__(self) -> str:
+        return (
+            f"Run({self.env}, {self.config.network.memory}, seed {self.config.seed}, {self.steps:,} steps, {self.path})"
+        )
 
     @property
     def policy(self) -> Policy:

@@ -4,9 +4,11 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from throughtime.agents import PPO, TrainState
 from throughtime.agents.ppo import Metrics
 from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault
-from throughtime.core import NonFiniteError, PreflightError
+from throughtime.core import ConfigError, NonFiniteError, PreflightError
 from throughtime.envs import Environment
 from throughtime.runs.checkpoint import (
     checkpoint_name,
@@ -89,11 +91,11 @@ def train(
     total = config.iterations
     enable_compilation_cache()
     if out is None:
-        return _loop(ppo, config, ppo.init(config.seed), 0, total, None, None, progress)
+        return _loop(ppo, config, _init(ppo, config), 0, total, None, None, progress)
     with RunFolder.create(out, overwrite=overwrite) as folder:
         folder.write_config(to_toml(config))
         with MetricsWriter(folder.path) as writer:
-            return _loop(ppo, config, ppo.init(config.seed), 0, total, folder, writer, progress)
+            return _loop(ppo, config, _init(ppo, config), 0, total, folder, writer, progress)
 
 
 def resume(
@@ -108,13 +110,18 @@ def resume(
 
     Raises:
         RunFolderError: no run folder, or one that is locked.
-        CheckpointError: it holds no checkpoint that can be loaded.
+        CheckpointError: none of its checkpoints can be loaded.
+        ConfigError: its config.toml was changed in what training depends on.
     """
     with RunFolder.open(out) as folder:
         config = from_toml(folder.read_config(), RunConfig)
         ppo = PPO(env or config.env.build(), config.ppo, config.network)
         enable_compilation_cache()
-        state = load_checkpoint(_latest(folder), ppo.init(config.seed))
+        state = _init(ppo, config)
+        if any(folder.checkpoints.glob("step-*")):  # else it was stopped before its first save: the seed says it all
+            path = _latest(folder)
+            _check_same(config, read_checkpoint(path).metadata.config)
+            state = load_checkpoint(path, state)
         done = int(state.iteration)
         with MetricsWriter(folder.path, resume_step=done * ppo.steps_per_iteration) as writer:
             return _loop(ppo, config, state, done, config.iterations, folder, writer, progress)
@@ -137,9 +144,14 @@ def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) ->
         path = _latest(folder)
     config = from_toml(read_checkpoint(path).metadata.config, RunConfig)
     ppo = PPO(env or config.env.build(), config.ppo, config.network)
-    state = load_checkpoint(path, ppo.init(config.seed))
+    state = load_checkpoint(path, _init(ppo, config))
     rows = [] if folder is None else read_metrics(folder.metrics_path)
+    rows = [row for row in rows if row["step"] <= int(state.iteration) * ppo.steps_per_iteration]
     return Run(config, ppo.env, state, None if folder is None else folder.path, rows, None)
+
+
+def _init(ppo: PPO, config: RunConfig) -> TrainState:
+    return eqx.filter_jit(ppo.init)(jnp.uint32(config.seed))  # compiled: operation by operation it takes seconds
 
 
 def compile_chunk(ppo: PPO, state: TrainState) -> Any:
@@ -208,6 +220,20 @@ def _loop(
     return Run(config, ppo.env, state, None if folder is None else folder.path, rows, interrupt.received)
 
 
+def _check_same(config: RunConfig, trained: str) -> None:
+    """Refuses to go on with other settings than those of the checkpoint, a larger budget apart."""
+    free = {
+        name: getattr(config, name)
+        for name in ("total_steps", "evaluation_episodes", "checkpoint_seconds", "keep_checkpoints")
+    }
+    if replace(from_toml(trained, RunConfig), **free) != config:
+        raise ConfigError(
+            "config.toml is not the one that the checkpoint was trained with.",
+            "Going on would train something else than the run says.",
+            "Undo the change, or train anew with `throughtime train --config`.",
+        )
+
+
 def _latest(folder: RunFolder) -> Path:
     """The newest checkpoint that can be loaded; warns of newer ones that cannot."""
     latest = latest_checkpoint(folder.checkpoints)
@@ -217,8 +243,9 @@ def _latest(folder: RunFolder) -> Path:
 
 
 def _save(folder: RunFolder, state: TrainState, config: RunConfig, step: int) -> None:
-    save_checkpoint(folder.checkpoints / checkpoint_name(step), state, config=to_toml(config), step=step)
-    prune_checkpoints(folder.checkpoints, config.keep_checkpoints)
+    path = folder.checkpoints / checkpoint_name(step)
+    save_checkpoint(path, state, config=to_toml(config), step=step)
+    prune_checkpoints(folder.checkpoints, config.keep_checkpoints, newest=path)
 
 
 def _row(metrics: Metrics, i: int) -> dict[str, Any]:
@@ -229,7 +256,7 @@ def _row(metrics: Metrics, i: int) -> dict[str, Any]:
 
 
 def _raise(fault: Fault, config: RunConfig, steps_done: int) -> None:
-    keep = "The last good checkpoint stays."
+    keep = "The last good checkpoint stays, where one was saved."
     if fault.kind == FAULT_INPUT:
         step = steps_done + int(fault.time) * config.ppo.num_envs
         raise NonFiniteError(
@@ -241,10 +268,11 @@ def _raise(fault: Fault, config: RunConfig, steps_done: int) -> None:
         )
     if fault.kind == FAULT_REPLAY:
         raise PreflightError(
-            "The preflight failed: recomputed log-probabilities differ from those of acting by "
+            "The preflight failed: recomputed log-probabilities or values differ from those of acting by "
             f"{float(fault.replay_error):.3g}.",
             "PPO's first ratio would not be 1: training would see other inputs or memory states than acting did.",
-            "The memory's unroll and step disagree, or its state is not what initial_state says. Nothing was updated.",
+            "The memory's unroll and step disagree, or its stored states are wrong. "
+            "No update was made from that rollout.",
         )
     if fault.kind == FAULT_GRADIENT:
         raise NonFiniteError(
