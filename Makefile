@@ -52,9 +52,9 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	$(INSTALL) -e ".[$*]"
 	@touch $@
 
-# For every platform and both Pythons at once; needs uv.
+# For every platform and both Pythons at once; needs uv. Add --upgrade for newer versions.
 lock:
-	uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate --extra lint --extra test \
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --extra lint --extra test \
 	  pyproject.toml -o constraints.txt
 	@sed -i '1i # Exact versions for pip and uv, Python 3.11 and 3.12. `make lock` writes this file.' constraints.txt
 

@@ -101,6 +101,45 @@ def gru(memory, options):
     return [start(memory.initial_h, memory.output_size)], step
 
 
+def lru(memory, options):
+    """In complex numbers, where the library has pairs of real ones."""
+    weights = {name: numbers(a) for name, a in vars(memory).items() if hasattr(a, "shape")}
+    W_xh = weights["weight_xh_re"] + 1j * weights["weight_xh_im"]
+    W_hy = weights["weight_hy_re"] + 1j * weights["weight_hy_im"]
+    eigenvalue = np.exp(-np.exp(weights["nu_log"]) + 1j * np.exp(weights["theta_log"]))
+    gamma = np.exp(weights["gamma_log"])
+
+    def step(state, x):
+        h = eigenvalue * (state[0] + 1j * state[1]) + gamma * (x @ W_xh)
+        return [h.real, h.imag], (h @ W_hy).real + x @ weights["weight_xy"]
+
+    return [start(memory.initial_h_re, gamma.size), start(memory.initial_h_im, gamma.size)], step
+
+
+def mingru(memory, options):
+    W = gates(memory)
+
+    def step(state, x):
+        z = sigmoid(x @ W["update"]["weight_xh"] + W["update"]["bias_h"])
+        n = x @ W["candidate"]["weight_xh"] + W["candidate"]["bias_h"]
+        h = (1.0 - z) * state[0] + z * n
+        return [h], h
+
+    return [start(memory.initial_h, memory.output_size)], step
+
+
+def minlstm(memory, options):
+    W = gates(memory)
+
+    def step(state, x):
+        f, i = (sigmoid(x @ W[g]["weight_xh"] + W[g]["bias_h"]) for g in ("forget", "input"))
+        n = x @ W["candidate"]["weight_xh"] + W["candidate"]["bias_h"]
+        h = f / (f + i) * state[0] + i / (f + i) * n
+        return [h], h
+
+    return [start(memory.initial_h, memory.output_size)], step
+
+
 def tdnn(memory, options):
     f = ACTIVATIONS[options.get("f", "tanh")]
     taps, dilation = options.get("taps", 4), options.get("dilation", 1)
@@ -123,7 +162,17 @@ def none(memory, options):
     return [], lambda state, x: (state, f(x @ weight_xh + bias_h))
 
 
-REFERENCES = {"elman": elman, "jordan": jordan, "lstm": lstm, "gru": gru, "tdnn": tdnn, "none": none}
+REFERENCES = {
+    "elman": elman,
+    "jordan": jordan,
+    "lstm": lstm,
+    "gru": gru,
+    "lru": lru,
+    "mingru": mingru,
+    "minlstm": minlstm,
+    "tdnn": tdnn,
+    "none": none,
+}
 
 
 def stack(layers, residual):

@@ -11,8 +11,14 @@ from throughtime.memory.gru import GRU as GRU
 from throughtime.memory.gru import GRUState as GRUState
 from throughtime.memory.jordan import Jordan as Jordan
 from throughtime.memory.jordan import JordanState as JordanState
+from throughtime.memory.linear import LinearMemory as LinearMemory
+from throughtime.memory.lru import LRU as LRU
+from throughtime.memory.lru import LRUState as LRUState
 from throughtime.memory.lstm import LSTM as LSTM
 from throughtime.memory.lstm import LSTMState as LSTMState
+from throughtime.memory.minimal import MinGRU as MinGRU
+from throughtime.memory.minimal import MinimalState as MinimalState
+from throughtime.memory.minimal import MinLSTM as MinLSTM
 from throughtime.memory.none import Memoryless as Memoryless
 from throughtime.memory.readout import Readout as Readout
 from throughtime.memory.readout import WithReadout as WithReadout

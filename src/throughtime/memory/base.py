@@ -60,6 +60,16 @@ class Memory(eqx.Module):
         """The part of a step after the state is written, over any leading axes. Default: `hidden` itself."""
         return hidden
 
+    def gate_activations(self, state: State, projected: PyTree) -> dict[str, Float[Array, "B H"]]:
+        """What the gates of a step are set to, each in [0, 1], by name. Default: there are none.
+
+        Args:
+            state: the state that the step begins with.
+            projected: its projected input.
+        """
+        del state, projected
+        return {}
+
     def step(self, state: State, x: Float[Array, "B I"]) -> tuple[State, Float[Array, "B O"]]:
         """One time step.
 
@@ -74,7 +84,7 @@ class Memory(eqx.Module):
         return state, self.read_out(hidden)
 
     def unroll(
-        self, state: State, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+        self, state: State, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: State | None = None
     ) -> tuple[State, Float[Array, "T B O"]]:
         """All time steps in one call.
 
@@ -82,12 +92,15 @@ class Memory(eqx.Module):
             state: the state before `xs[0]`, leaves `[B, ...]`.
             xs: inputs, `[T, B, I]`; T may be 0.
             resets: `[T, B]`; where true the state is replaced with `initial_state` before `xs[t]` is read.
+            taps: a tree like the state, leaves `[T, B, ...]`: `taps[t]` is added to the state that step t hands
+                on to step t+1 (not to its output). Zeros change nothing; their gradient is the loss's gradient
+                with respect to that state, which the backward pass computes anyway. None: no taps.
 
         Returns:
             The state after `xs[T-1]`, and all outputs `[T, B, O]`.
         """
         projected = per_row((self, xs), type(self).project)
-        state, hidden = scan_steps((self, state, projected), resets)
+        state, hidden = scan_steps((self, state, projected, taps), resets)
         return state, per_row((self, hidden), type(self).read_out)
 
 

@@ -1,5 +1,6 @@
 """The simple recurrent network (Elman 1990): the hidden state is fed back."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from throughtime.core import affine
+from throughtime.core import ConfigError, affine
 from throughtime.memory import initialisers
 from throughtime.memory._checks import check_sizes
 from throughtime.memory.activations import Activation, activation
@@ -51,6 +52,7 @@ class Elman(Memory):
         f: Activation = "tanh",
         g: Activation = "identity",
         output_size: int | None = None,
+        spectral_radius: float | None = None,
         learn_initial_state: bool = False,
         dtype: DTypeLike = jnp.float32,
         key: PRNGKeyArray,
@@ -64,14 +66,18 @@ class Elman(Memory):
             g: output activation, by name or as a callable on `[..., O]`; used where there is an
                 `output_size`.
             output_size: O, outputs of the readout, or None for no readout: the output is the hidden state.
+            spectral_radius: ρ makes gradients to order: the recurrent matrix is ρ times an orthogonal one
+                (whatever f is), so that a linear network's gradient changes by exactly ρ from step to step,
+                in every direction. None for the default above.
             learn_initial_state: whether the initial state is a parameter; otherwise it is zero.
             dtype: dtype of all parameters and of the state.
             key: for the random weights.
 
         Raises:
-            ConfigError: a size below 1, or no function of that name.
+            ConfigError: a size below 1, no function of that name, or a `spectral_radius` that is not above 0.
         """
         check_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
+        _check_radius(spectral_radius)
         self.f = activation(f, "f")
         self.input_size, self.hidden_size, self.output_size = (
             input_size,
@@ -79,9 +85,12 @@ class Elman(Memory):
             output_size or hidden_size,
         )
         key_xh, key_hh, key_hy = jax.random.split(key, 3)
-        recurrent = initialisers.identity if self.f is jax.nn.relu else initialisers.orthogonal
         self.weight_xh = initialisers.glorot(key_xh, (input_size, hidden_size), dtype)
-        self.weight_hh = recurrent(key_hh, (hidden_size, hidden_size), dtype)
+        if spectral_radius is not None:
+            self.weight_hh = initialisers.orthogonal(key_hh, (hidden_size, hidden_size), dtype, spectral_radius)
+        else:
+            recurrent = initialisers.identity if self.f is jax.nn.relu else initialisers.orthogonal
+            self.weight_hh = recurrent(key_hh, (hidden_size, hidden_size), dtype)
         self.bias_h = jnp.zeros(hidden_size, dtype)
         self.readout = None if output_size is None else Readout(hidden_size, output_size, g, dtype=dtype, key=key_hy)
         self.initial_h = jnp.zeros(hidden_size, dtype) if learn_initial_state else None
@@ -102,3 +111,12 @@ class Elman(Memory):
     def read_out(self, hidden: Float[Array, "*batch H"]) -> Float[Array, "*batch O"]:
         """`g(h W_hy + b_y)`, or `h` itself without an `output_size`."""
         return hidden if self.readout is None else self.readout(hidden)
+
+
+def _check_radius(spectral_radius: float | None) -> None:
+    if spectral_radius is not None and not 0 < spectral_radius < math.inf:
+        raise ConfigError(
+            f"spectral_radius is {spectral_radius}",
+            "It is the largest |eigenvalue| of the recurrent matrix.",
+            "Set it above 0: below 1 gradients vanish, above 1 they explode; or leave it out.",
+        )

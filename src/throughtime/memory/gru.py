@@ -96,6 +96,15 @@ class GRU(Gated):
 
     def advance(self, state: GRUState, projected: Float[Array, "B GH"]) -> tuple[GRUState, Float[Array, "B H"]]:
         """One time step; see the class for the equations."""
+        h, _ = self._gated(state, projected)
+        return GRUState(h), h
+
+    def gate_activations(self, state: GRUState, projected: Float[Array, "B GH"]) -> dict[str, Float[Array, "B H"]]:
+        """The reset gate r and the update gate z."""
+        return self._gated(state, projected)[1]
+
+    def _gated(self, state: GRUState, projected: Array) -> tuple[Array, dict[str, Array]]:
+        """The next hidden state, and the gates on the way to it."""
         h, H = state.h, self.output_size
         x_rz, x_n = projected[:, : 2 * H], projected[:, 2 * H :]
         if self.reset == "after":
@@ -106,8 +115,7 @@ class GRU(Gated):
         else:
             r, z = jnp.split(sigmoid(x_rz + h @ self.weight_hh[:, : 2 * H]), 2, axis=1)
             n = jnp.tanh(x_n + (r * h) @ self.weight_hh[:, 2 * H :])
-        h = n + z * (h - n)
-        return GRUState(h), h
+        return n + z * (h - n), {"reset": r, "update": z}
 
     def gate(self, name: str) -> dict[str, Array]:
         """As for every gated memory; the candidate of `reset="after"` has a `bias_hn [H]` too."""

@@ -111,16 +111,27 @@ class LSTM(Gated):
 
     def advance(self, state: LSTMState, projected: Float[Array, "B GH"]) -> tuple[LSTMState, Float[Array, "B H"]]:
         """One time step; see the class for the equations."""
+        state, _ = self._gated(state, projected)
+        return state, state.h
+
+    def gate_activations(self, state: LSTMState, projected: Float[Array, "B GH"]) -> dict[str, Float[Array, "B H"]]:
+        """i, f and o."""
+        return self._gated(state, projected)[1]
+
+    def _gated(self, state: LSTMState, projected: Array) -> tuple[LSTMState, dict[str, Array]]:
+        """The next state, and the gates on the way to it."""
         h, c = state
         i, f, o, n = jnp.split(projected + h @ self.weight_hh, 4, axis=1)
         if self.weight_ch is None:
-            c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(n)
+            i, f = sigmoid(i), sigmoid(f)
+            c = f * c + i * jnp.tanh(n)
         else:
             w_ci, w_cf, w_co = jnp.split(broadcast_rows(self.weight_ch, h.shape[0]), 3, axis=1)
-            c = sigmoid(f + w_cf * c) * c + sigmoid(i + w_ci * c) * jnp.tanh(n)
+            i, f = sigmoid(i + w_ci * c), sigmoid(f + w_cf * c)
+            c = f * c + i * jnp.tanh(n)
             o = o + w_co * c
-        h = sigmoid(o) * jnp.tanh(c)
-        return LSTMState(h, c), h
+        o = sigmoid(o)
+        return LSTMState(o * jnp.tanh(c), c), {"input": i, "forget": f, "output": o}
 
     def gate(self, name: str) -> dict[str, Array]:
         """As for every gated memory; with peepholes `weight_ch [H]` too (the candidate has none)."""

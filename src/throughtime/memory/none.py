@@ -65,8 +65,8 @@ class Memoryless(Memory):
         return state, projected
 
     def unroll(
-        self, state: NoState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+        self, state: NoState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: NoState | None = None
     ) -> tuple[NoState, Float[Array, "T B H"]]:
-        """All time steps at once; there is nothing to reset."""
-        del resets
+        """All time steps at once; there is nothing to reset, and no state to tap."""
+        del resets, taps
         return state, per_row((self, xs), Memoryless.project)

@@ -98,9 +98,13 @@ class WithReadout(Memory):
         """The memory's own, then `g(h W_hy + b_y)`."""
         return self.readout(self.memory.read_out(hidden))
 
+    def gate_activations(self, state: Any, projected: PyTree) -> dict[str, Float[Array, "B H"]]:
+        """The memory's."""
+        return self.memory.gate_activations(state, projected)
+
     def unroll(
-        self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+        self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: Any = None
     ) -> tuple[Any, Float[Array, "T B O"]]:
         """The memory's own unroll, then one product for all time steps."""
-        state, hs = self.memory.unroll(state, xs, resets)
+        state, hs = self.memory.unroll(state, xs, resets, taps)
         return state, per_row((self.readout, hs), Readout.__call__)

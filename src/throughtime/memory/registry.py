@@ -18,7 +18,9 @@ from throughtime.memory.base import Memory
 from throughtime.memory.elman import Elman
 from throughtime.memory.gru import GRU
 from throughtime.memory.jordan import Jordan
+from throughtime.memory.lru import LRU
 from throughtime.memory.lstm import LSTM
+from throughtime.memory.minimal import MinGRU, MinLSTM
 from throughtime.memory.none import Memoryless
 from throughtime.memory.stack import Stack
 from throughtime.memory.tdnn import TDNN
@@ -55,13 +57,20 @@ _G = Option(str, "output activation", _WORDS)
 _OUTPUT_SIZE = Option(int, "outputs of the readout y = g(h W_hy + b_y)")
 _CHRONO = Option(float, "T_max in steps of the chrono initialisation (about the longest dependency)")
 _LEARN = Option(bool, "whether the initial state is a parameter; otherwise it is zero")
+_SCAN = Option(str, "whether time is unrolled step by step or all steps at once", ("serial", "parallel"))
 
 MEMORIES: Mapping[str, MemorySpec] = MappingProxyType(
     {
         "elman": MemorySpec(
             Elman,
             "simple recurrent network: the hidden state is fed back",
-            {"f": _F, "g": _G, "output_size": _OUTPUT_SIZE, "learn_initial_state": _LEARN},
+            {
+                "f": _F,
+                "g": _G,
+                "output_size": _OUTPUT_SIZE,
+                "spectral_radius": Option(float, "ρ: the recurrent matrix is ρ times an orthogonal one"),
+                "learn_initial_state": _LEARN,
+            },
             (
                 {},
                 {"f": "relu", "output_size": 2},
@@ -94,6 +103,35 @@ MEMORIES: Mapping[str, MemorySpec] = MappingProxyType(
                 "learn_initial_state": _LEARN,
             },
             ({}, {"reset": "before", "chrono": 10.0, "learn_initial_state": True}),
+        ),
+        "lru": MemorySpec(
+            LRU,
+            "linear recurrent unit: complex decays, parallel in time",
+            {
+                "r_min": Option(float, "inner radius of the ring in which the decays start"),
+                "r_max": Option(float, "outer radius of the ring: the nearer to 1, the longer the memory"),
+                "max_phase": Option(float, "largest angle of a decay at the start, in radians"),
+                "scan": _SCAN,
+                "learn_initial_state": _LEARN,
+            },
+            ({}, {"scan": "parallel", "learn_initial_state": True}),
+        ),
+        "mingru": MemorySpec(
+            MinGRU,
+            "GRU with gates of the input alone, parallel in time",
+            {"chrono": _CHRONO, "scan": _SCAN, "learn_initial_state": _LEARN},
+            ({}, {"scan": "parallel", "learn_initial_state": True}),
+        ),
+        "minlstm": MemorySpec(
+            MinLSTM,
+            "LSTM with gates of the input alone, parallel in time",
+            {
+                "forget_bias": Option(float, "the forget gate's bias at the start"),
+                "chrono": _CHRONO,
+                "scan": _SCAN,
+                "learn_initial_state": _LEARN,
+            },
+            ({"learn_initial_state": True}, {"scan": "parallel"}),
         ),
         "tdnn": MemorySpec(
             TDNN,

@@ -65,13 +65,23 @@ class Stack(Memory):
             y = self._join(layer, y, out)
         return StackState(tuple(states)), y
 
+    def gate_activations(self, state: StackState, projected: Float[Array, "B I"]) -> dict[str, Float[Array, "B H"]]:
+        """Those of all layers, as `layers.0.forget` and so on."""
+        gates, y = {}, projected
+        for n, (layer, layer_state) in enumerate(zip(self.layers, state.layers, strict=True)):
+            own = layer.gate_activations(layer_state, layer.project(y))
+            gates |= {f"layers.{n}.{name}": activation for name, activation in own.items()}
+            y = self._join(layer, y, layer.step(layer_state, y)[1])
+        return gates
+
     def unroll(
-        self, state: StackState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+        self, state: StackState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: StackState | None = None
     ) -> tuple[StackState, Float[Array, "T B O"]]:
         """Layer by layer, each with its own unroll: all time steps of one before the first of the next."""
         states, ys = [], xs
-        for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            layer_state, out = layer.unroll(layer_state, ys, resets)
+        layer_taps = [None] * len(self.layers) if taps is None else taps.layers
+        for layer, layer_state, tap in zip(self.layers, state.layers, layer_taps, strict=True):
+            layer_state, out = layer.unroll(layer_state, ys, resets, tap)
             states.append(layer_state)
             ys = self._join(layer, ys, out)
         return StackState(tuple(states)), ys

@@ -97,19 +97,22 @@ class TDNN(Memory):
         return TDNNState(line[:, 1:]), self._combine(taps.reshape(taps.shape[0], self.taps * self.input_size))
 
     def unroll(
-        self, state: TDNNState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+        self, state: TDNNState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: TDNNState | None = None
     ) -> tuple[TDNNState, Float[Array, "T B H"]]:
         """All time steps in one product: no loop, for no step needs the one before it.
 
         Each tap looks up its input in the line (window, then `xs`). Where that lies before the last reset, it
-        looks up the initial window instead, as far before the reset as the tap sees.
+        looks up the initial window instead, as far before the reset as the tap sees. (With `taps` on the state
+        there is something to add between steps, and so a loop.)
         """
+        if taps is not None:
+            return super().unroll(state, xs, resets, taps)
         T, D = xs.shape[0], self.delay
         line = jnp.concatenate([jnp.swapaxes(state.window, 0, 1), xs])  # [D+T, B, I]; time t lies at D+t
         marks = jnp.where(resets, jnp.arange(T)[:, None], -D)
-        starts = jax.lax.cummax(marks, axis=0)  # [T, B], the last reset up to time t, or -D
-        taps = [self._look(line, -k * self.dilation, starts) for k in range(self.taps)]
-        ys = per_row((self, jnp.concatenate(taps, axis=-1)), TDNN._combine)
+        starts = jax.lax.associative_scan(jnp.maximum, marks)  # [T, B], the last reset up to time t, or -D
+        seen = [self._look(line, -k * self.dilation, starts) for k in range(self.taps)]
+        ys = per_row((self, jnp.concatenate(seen, axis=-1)), TDNN._combine)
         last = jnp.max(marks, axis=0, initial=-D, keepdims=True)
         window = self._look(line, T - D, jnp.broadcast_to(last, (D, xs.shape[1])))
         return TDNNState(jnp.swapaxes(window, 0, 1)), ys

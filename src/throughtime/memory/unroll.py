@@ -26,34 +26,34 @@ from throughtime.core import select_rows
 
 
 @eqx.filter_custom_vjp
-def scan_steps(vjp_arg: tuple[Any, PyTree, PyTree], resets: Bool[Array, "T B"]) -> tuple[PyTree, PyTree]:
+def scan_steps(vjp_arg: tuple[Any, PyTree, PyTree, PyTree], resets: Bool[Array, "T B"]) -> tuple[PyTree, PyTree]:
     """A scan over `memory.advance` with resets.
 
     Args:
-        vjp_arg: `(memory, state, projected)`: the memory, its state `[B, ...]`, and inputs `[T, B, ...]` that
-            went through `memory.project`.
+        vjp_arg: `(memory, state, projected, taps)`: the memory, its state `[B, ...]`, inputs `[T, B, ...]` that
+            went through `memory.project`, and what is added to the state after each step, `[T, B, ...]`, or None.
         resets: `[T, B]`.
 
     Returns:
         The state after the last step, and what `advance` put out, `[T, B, ...]`.
     """
-    memory, state, projected = vjp_arg
-    final, (_, hidden) = _forward(memory, state, projected, resets)
+    memory, state, projected, taps = vjp_arg
+    final, (_, hidden) = _forward(memory, state, projected, taps, resets)
     return final, hidden
 
 
 @scan_steps.def_fwd
 def _scan_fwd(perturbed, vjp_arg, resets):
     del perturbed
-    memory, state, projected = vjp_arg
-    final, (before, hidden) = _forward(memory, state, projected, resets)
+    memory, state, projected, taps = vjp_arg
+    final, (before, hidden) = _forward(memory, state, projected, taps, resets)
     return (final, hidden), (before, final, hidden)
 
 
 @scan_steps.def_bwd
 def _scan_bwd(residuals, cotangents, perturbed, vjp_arg, resets):
     del perturbed
-    memory, _, projected = vjp_arg
+    memory, _, projected, taps = vjp_arg
     before, *outputs = residuals
     d_final, d_hidden = _materialise(cotangents, tuple(outputs))
 
@@ -78,7 +78,8 @@ def _scan_bwd(residuals, cotangents, perturbed, vjp_arg, resets):
     _, vjp = eqx.filter_vjp(lambda m: m.advance(*rows), memory)
     _, vjp_fresh = eqx.filter_vjp(lambda m: m.initial_state(resets.shape[1]), memory)
     d_memory = jax.tree.map(jnp.add, vjp(flat(d_outputs))[0], vjp_fresh(d_fresh)[0])
-    return d_memory, d_state, d_projected
+    # A tap is added to what its step hands on, so their gradients are one and the same.
+    return d_memory, d_state, d_projected, None if taps is None else d_outputs[0]
 
 
 @eqx.filter_custom_vjp
@@ -110,16 +111,16 @@ def _per_row_bwd(out, cotangents, perturbed, vjp_arg, function):
     return vjp(cotangents)
 
 
-def _forward(memory, state, projected, resets):
+def _forward(memory, state, projected, taps, resets):
     fresh = memory.initial_state(resets.shape[1])
 
     def body(state, inputs):
-        projected, reset = inputs
+        projected, tap, reset = inputs
         before = select_rows(reset, fresh, state)
         after, hidden = memory.advance(before, projected)
-        return after, (before, hidden)
+        return after if tap is None else jax.tree.map(jnp.add, after, tap), (before, hidden)
 
-    return jax.lax.scan(body, state, (projected, resets))
+    return jax.lax.scan(body, state, (projected, taps, resets))
 
 
 def _live(cotangents: PyTree, lead: int) -> Array:

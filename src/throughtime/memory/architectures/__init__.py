@@ -1,0 +1,25 @@
+"""Input-output architectures, each around any memory."""
+
+from throughtime.memory.architectures._generation import Context as Context
+from throughtime.memory.architectures._generation import Generated as Generated
+from throughtime.memory.architectures.attention import Attention as Attention
+from throughtime.memory.architectures.decoder import Decoder as Decoder
+from throughtime.memory.architectures.direct import ManyToMany as ManyToMany
+from throughtime.memory.architectures.direct import ManyToOne as ManyToOne
+from throughtime.memory.architectures.direct import OneToOne as OneToOne
+from throughtime.memory.architectures.encoder_decoder import EncoderDecoder as EncoderDecoder
+from throughtime.memory.architectures.encoder_decoder import context_size as context_size
+from throughtime.memory.architectures.one_to_many import OneToMany as OneToMany
+from throughtime.memory.architectures.ragged import Reading as Reading
+from throughtime.memory.architectures.ragged import pad_sequences as pad_sequences
+from throughtime.memory.architectures.ragged import read as read
+from throughtime.memory.architectures.ragged import valid_steps as valid_steps
+from throughtime.memory.architectures.scheduled_sampling import ScheduledSampling as ScheduledSampling
+from throughtime.memory.architectures.tokens import BOS as BOS
+from throughtime.memory.architectures.tokens import EOS as EOS
+from throughtime.memory.architectures.tokens import FIRST_SYMBOL as FIRST_SYMBOL
+from throughtime.memory.architectures.tokens import PAD as PAD
+from throughtime.memory.architectures.tokens import counted as counted
+from throughtime.memory.architectures.tokens import exact_match as exact_match
+from throughtime.memory.architectures.tokens import token_accuracy as token_accuracy
+from throughtime.memory.architectures.tokens import token_loss as token_loss
