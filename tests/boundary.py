@@ -16,9 +16,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from throughtime.agents import NetworkConfig, Policy, PPOConfig
 from throughtime.agents import ppo as ppo_module
-from throughtime.agents.ppo import FAULT_NONE, PPO, PREFLIGHT_TOLERANCE, Fault, Metrics, Sequences, TrainState
-from throughtime.agents.rollout import Rollout, start
+from throughtime.agents.metrics import Metrics
+from throughtime.agents.ppo import PPO, TrainState
+from throughtime.agents.preflight import FAULT_NONE, FORWARD, PREFLIGHT_TOLERANCE, Fault
+from throughtime.agents.rollout import Rollout, Sequences, start
 from throughtime.envs import Box, Discrete, Environment
+from throughtime.gradients import Guard
 from throughtime.memory import Memory
 from throughtime.rl import Moments
 
@@ -166,7 +169,7 @@ class Iteration(NamedTuple):
     sequences: Sequences
 
 
-NO_LOSSES = ("taken", "ratio_error", *Metrics._fields[3:9])
+NO_LOSSES = ("ratio_error", *Metrics._fields[3:9])
 
 
 def initial(ppo: PPO, policy: Policy, seed: int = 0, optimiser: Any = None) -> TrainState:
@@ -176,6 +179,7 @@ def initial(ppo: PPO, policy: Policy, seed: int = 0, optimiser: Any = None) -> T
     return TrainState(
         policy,
         None if optimiser is None else optimiser.init(policy.network),
+        Guard.create(policy.network, len(FORWARD)),
         actors,
         jnp.zeros(ppo.config.num_envs) if normalise else None,
         Moments.create(()) if normalise else None,
@@ -202,9 +206,10 @@ def record_all(ppo: PPO, states: list[TrainState]) -> list[Iteration]:
         seen["rewards"] = rewards
         return real_advantages(rewards, *args, **kwargs)
 
-    def update(policy, optimiser, sequences, *rest):
+    def update(policy, optimiser, guard, sequences, *rest):
         seen["sequences"] = sequences
-        return policy, optimiser, {name: jnp.zeros(1) for name in NO_LOSSES}, jnp.ones((), bool)
+        none = {name: jnp.zeros(1) for name in NO_LOSSES} | {name: jnp.zeros(1, bool) for name in ("taken", "skipped")}
+        return policy, optimiser, guard, none
 
     def iterate(state):
         after, _, fault = ppo.iterate(state, jnp.int32(10), state.iteration)

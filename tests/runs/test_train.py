@@ -305,6 +305,42 @@ def test_a_bad_first_observation_is_the_environments_fault_not_the_preflights():
     assert (int(it.fault.time), int(it.fault.environment)) == (0, 0)
 
 
+def test_gradients_that_stay_bad_stop_the_run_also_where_it_was_resumed(tmp_path):
+    """Each iteration has one update, and a reward whose square overflows: the third in a row is one too many."""
+    env = Clock(poison="reward", poison_value=1e25, poison_time=2, poison_serial=0)
+    config = replace(SMALL, ppo=replace(SMALL.ppo, max_skipped_updates=3))
+    for attempt in (lambda: train(config, tmp_path / "run", env=env), lambda: resume(tmp_path / "run", env=env)):
+        with pytest.raises(NonFiniteError) as error:
+            attempt()
+        for words in (
+            "3 updates in a row had a NaN or infinite gradient",
+            "update 1 (iteration 1). 24 environment steps were done",
+            "The forward pass was not finite already: ",
+            "value loss",
+            "ppo.learning_rate",
+            "last good checkpoint stays",
+        ):
+            assert words in str(error.value)
+        good = load_run(tmp_path / "run", env=env)
+        assert (good.steps, int(good.state.guard.in_row)) == (24, 2)
+        assert [(row["updates"], row["skipped_updates"]) for row in good.metrics] == [(0, 1), (0, 1)]
+
+
+def test_a_gradient_that_goes_bad_in_backpropagation_alone_is_traced_to_its_parameters(monkeypatch):
+    value_loss = ppo_module.value_loss
+
+    def broken(values, *rest):
+        return value_loss(values, *rest) + jnp.sum(jnp.sqrt(0.0 * values))  # adds 0, whose derivative is 0 · ∞
+
+    monkeypatch.setattr(ppo_module, "value_loss", broken)
+    config = replace(SMALL, ppo=replace(SMALL.ppo, max_skipped_updates=1, discount=0.6))
+    with pytest.raises(NonFiniteError) as error:
+        train(config, env=Clock())
+    assert "The forward pass was finite" in str(error.value)
+    assert "value_head.weight_hy" in str(error.value)
+    assert "policy_head" not in str(error.value)
+
+
 def test_a_failed_preflight_stops_before_any_update(tmp_path, monkeypatch):
     """`tests/faults` shows what makes it fail; here no difference is small enough."""
     monkeypatch.setattr("throughtime.agents.ppo.PREFLIGHT_TOLERANCE", -1.0)

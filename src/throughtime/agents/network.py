@@ -89,16 +89,24 @@ class Tower(Memory):
         """Encoder, then the memory's own projection."""
         return self.memory.project(self._encode(x))
 
-    def advance(self, state: Any, projected: Any) -> tuple[Any, Float[Array, "B H"]]:
+    def advance(self, state: Any, projected: Any) -> tuple[Any, Any]:
         """The memory's."""
         return self.memory.advance(state, projected)
 
+    def read_out(self, hidden: Any) -> Float[Array, "*batch H"]:
+        """The memory's."""
+        return self.memory.read_out(hidden)
+
+    def gate_activations(self, state: Any, projected: Any) -> dict[str, Float[Array, "B H"]]:
+        """The memory's."""
+        return self.memory.gate_activations(state, projected)
+
     def unroll(
-        self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+        self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: Any = None
     ) -> tuple[Any, Float[Array, "T B H"]]:
         """The encoder over all steps at once, then the memory's own unroll."""
         # per_row keeps a NaN in padding out of the gradient, as the memory itself does.
-        return self.memory.unroll(state, per_row((self, xs), Tower._encode), resets)
+        return self.memory.unroll(state, per_row((self, xs), Tower._encode), resets, taps)
 
 
 class PolicyHead(eqx.Module):
@@ -168,17 +176,28 @@ class ActorCritic(eqx.Module):
         return NetworkState(actor, critic), self.policy_head(features), self.value_head(critic_features)[..., 0]
 
     def unroll(
-        self, state: NetworkState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+        self,
+        state: NetworkState,
+        xs: Float[Array, "T B I"],
+        resets: Bool[Array, "T B"],
+        taps: NetworkState | None = None,
     ) -> tuple[NetworkState, Categorical | DiagonalGaussian, Float[Array, "T B"]]:
         """All time steps: the last state, the distributions `[T, B, A]` and the values `[T, B]`."""
-        actor, features = self.actor.unroll(state.actor, xs, resets)
+        actor_taps, critic_taps = (None, None) if taps is None else taps
+        actor, features = self.actor.unroll(state.actor, xs, resets, actor_taps)
         critic, critic_features = state.critic, features
         if self.critic is not None:
-            critic, critic_features = self.critic.unroll(state.critic, xs, resets)
+            critic, critic_features = self.critic.unroll(state.critic, xs, resets, critic_taps)
+        return NetworkState(actor, critic), *self.heads(features, critic_features)
+
+    def heads(
+        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
+    ) -> tuple[Categorical | DiagonalGaussian, Float[Array, "T B"]]:
+        """The distributions and the values from what the towers put out (one tower: the same twice)."""
         # per_row keeps a NaN in a row that the loss leaves out out of the gradient, as the memory itself does.
         distribution = per_row((self.policy_head, features), PolicyHead.__call__)
         values = per_row((self.value_head, critic_features), Readout.__call__)
-        return NetworkState(actor, critic), distribution, values[..., 0]
+        return distribution, values[..., 0]
 
 
 def _box_size(space: Box) -> int:

@@ -11,13 +11,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from throughtime.agents.metrics import Metrics, metrics_of
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
 from throughtime.agents.ppo_config import PPOConfig, check
 from throughtime.agents.preflight import (
     FAULT_NONE,
+    FORWARD,
     PREFLIGHT_TOLERANCE,
     RESUMED_TOLERANCE,
     Fault,
@@ -25,9 +27,12 @@ from throughtime.agents.preflight import (
     replay_error_of,
 )
 from throughtime.agents.rollout import Actors, Rollout, Sequences, collect, start
+from throughtime.core import select_rows
 from throughtime.envs import Environment, VectorEnvironment
-from throughtime.gradients import clip_by_global_norm, clip_by_value, global_norm
+from throughtime.gradients import Guard, clip
 from throughtime.rl import (
+    Categorical,
+    DiagonalGaussian,
     Moments,
     approximate_kl,
     clipped_policy_loss,
@@ -45,6 +50,7 @@ class TrainState(NamedTuple):
 
     policy: Policy
     optimiser: optax.OptState
+    guard: Guard  # counts the updates, and those that were skipped
     actors: Actors
     discounted_return: Float[Array, " B"] | None
     return_moments: Moments | None
@@ -52,21 +58,16 @@ class TrainState(NamedTuple):
     iteration: Int[Array, ""]
 
 
-class Metrics(NamedTuple):
-    """Of one iteration. Losses are means over its gradient steps."""
+class Gathered(NamedTuple):
+    """The first half of an iteration: a rollout, cut into sequences with their advantages."""
 
-    episodes: Array
-    episode_return: Array  # mean over the episodes that ended in this iteration; NaN where none did
-    episode_length: Array
-    policy_loss: Array
-    value_loss: Array
-    entropy: Array
-    approximate_kl: Array
-    clip_fraction: Array
-    gradient_norm: Array  # before clipping
-    updates: Array  # gradient steps taken (fewer than epochs · minibatches after a KL stop)
-    learning_rate: Array
-    first_ratio_error: Array  # max |ρ − 1| before the first update: 0 up to rounding, or the state boundary is broken
+    rollout: Rollout
+    sequences: Sequences
+    actors: Actors  # after it
+    discounted_return: Float[Array, " B"] | None
+    return_moments: Moments | None
+    key: PRNGKeyArray  # of the next iteration
+    key_update: PRNGKeyArray
 
 
 class PPO:
@@ -103,6 +104,7 @@ class PPO:
         return TrainState(
             policy=policy,
             optimiser=self.optimiser.init(policy.network),  # pyright: ignore[reportArgumentType]
+            guard=Guard.create(policy.network, len(FORWARD)),
             actors=start(policy, self.environments, key_start),
             discounted_return=jnp.zeros(B) if normalise else None,
             return_moments=Moments.create(()) if normalise else None,
@@ -154,9 +156,30 @@ class PPO:
             total: iterations of the whole run.
             first: the iteration in which this process began: the preflight runs there.
         """
-        config = self.config
+        config, policy = self.config, state.policy
+        rollout, sequences, actors, discounted_return, return_moments, key, key_update = self.gather(state)
+        replay_error = jax.lax.cond(
+            state.iteration <= first + 1, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
+        )
+        learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
+        if config.anneal:
+            learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
+        policy, optimiser, guard, losses = self._update(
+            policy, state.optimiser, state.guard, sequences, learning_rate, state.iteration, key_update
+        )
+        tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
+        taken = rollout._replace(actions=policy.to_environment(rollout.actions))
+        fault = find_fault(taken, replay_error <= tolerance, replay_error, guard, config.max_skipped_updates)
+        policy = policy.observe(rollout.observations)
+        after = TrainState(
+            policy, optimiser, guard, actors, discounted_return, return_moments, key, state.iteration + 1
+        )
+        return after, metrics_of(rollout, losses, learning_rate), fault
+
+    def gather(self, state: TrainState) -> Gathered:
+        """Acts, and estimates advantages: all of an iteration that comes before its updates."""
+        config, policy = self.config, state.policy
         key, key_rollout, key_update = jax.random.split(state.key, 3)
-        policy = state.policy
         actors, rollout, starts, last_values = collect(
             policy, self.environments, state.actors, key_rollout, config.rollout_length, self.bptt_length
         )
@@ -186,26 +209,7 @@ class PPO:
                 self.bptt_length,
             ),
         )
-        replay_error = jax.lax.cond(
-            state.iteration <= first + 1, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
-        )
-        learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
-        if config.anneal:
-            learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
-        policy, optimiser, losses, finite = self._update(policy, state.optimiser, sequences, learning_rate, key_update)
-        tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
-        taken = rollout._replace(actions=policy.to_environment(rollout.actions))
-        fault = find_fault(taken, replay_error <= tolerance, replay_error, finite)
-        after = TrainState(
-            policy.observe(rollout.observations),
-            optimiser,
-            actors,
-            discounted_return,
-            return_moments,
-            key,
-            state.iteration + 1,
-        )
-        return after, self._metrics(rollout, losses, learning_rate), fault
+        return Gathered(rollout, sequences, actors, discounted_return, return_moments, key, key_update)
 
     def _scaled_rewards(
         self, state: TrainState, rollout: Rollout
@@ -228,11 +232,13 @@ class PPO:
         self,
         policy: Policy,
         optimiser: optax.OptState,
+        guard: Guard,
         sequences: Sequences,
         learning_rate: Float[Array, ""],
+        iteration: Int[Array, ""],
         key: PRNGKeyArray,
-    ) -> tuple[Policy, optax.OptState, dict[str, Array], Bool[Array, ""]]:
-        """All gradient steps of one iteration."""
+    ) -> tuple[Policy, optax.OptState, Guard, dict[str, Array]]:
+        """All gradient steps of one iteration; none after too many in a row that had to be skipped."""
         config = self.config
         N = sequences.resets.shape[1]
         orders = jax.vmap(lambda k: jax.random.permutation(k, N))(jax.random.split(key, config.epochs))
@@ -240,35 +246,40 @@ class PPO:
         gradient = jax.value_and_grad(self._loss, has_aux=True)
 
         def step(carry, order):
-            network, optimiser, stopped, finite = carry
+            network, optimiser, guard, stopped = carry
             batch = Sequences(
                 jax.tree.map(lambda x: x[order], sequences.starts),
                 *jax.tree.map(lambda x: x[:, order], tuple(sequences[1:])),
             )
             (_, info), grads = gradient(network, batch)
-            grads, norm = self._clip(grads)
             if config.target_kl is not None:
                 stopped = stopped | (info["approximate_kl"] > 1.5 * config.target_kl)
-            ok = jnp.isfinite(norm)
+            stopped = stopped | (guard.in_row >= config.max_skipped_updates)
+            ok, checked = guard.check(grads, [info[name] for name in FORWARD], iteration)
+            guard = select_rows(stopped, guard, checked)
+            grads, norm = clip(grads, network, config.gradient_clip_by, config.gradient_clip)
             with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
                 updates, next_optimiser = self.optimiser.update(grads, optimiser)
             next_network = jax.tree.map(lambda p, u: p - learning_rate.astype(p.dtype) * u, network, updates)
-            network, optimiser = jax.tree.map(
-                lambda new, old: jnp.where(ok & ~stopped, new, old),
-                (next_network, next_optimiser),
-                (network, optimiser),
-            )
-            info = {**info, "gradient_norm": norm, "taken": (~stopped).astype(jnp.float32)}
-            return (network, optimiser, stopped, finite & ok), info
+            taken = ok & ~stopped
+            network, optimiser = select_rows(taken, (next_network, next_optimiser), (network, optimiser))
+            info = {**info, "gradient_norm": norm, "taken": taken, "skipped": ~ok & ~stopped}
+            return (network, optimiser, guard, stopped), info
 
-        carry = (policy.network, optimiser, jnp.zeros((), bool), jnp.ones((), bool))
-        (network, optimiser, _, finite), infos = jax.lax.scan(step, carry, orders)
-        return eqx.tree_at(lambda p: p.network, policy, network), optimiser, infos, finite
+        carry = (policy.network, optimiser, guard, jnp.zeros((), bool))
+        (network, optimiser, guard, _), infos = jax.lax.scan(step, carry, orders)
+        return eqx.tree_at(lambda p: p.network, policy, network), optimiser, guard, infos
 
     def _loss(self, network: Any, batch: Sequences) -> tuple[Float[Array, ""], dict[str, Array]]:
         """PPO's loss on whole sequences: each is unrolled from its stored state."""
-        config = self.config
         _, distribution, values = network.unroll(batch.starts, batch.inputs, batch.resets)
+        return self.loss_of(distribution, values, batch)
+
+    def loss_of(
+        self, distribution: Categorical | DiagonalGaussian, values: Float[Array, "k N"], batch: Sequences
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """PPO's loss from what the heads said of each step; its term of a step depends on that step alone."""
+        config = self.config
         log_ratio = distribution.log_prob(batch.actions) - batch.log_probs
         policy_loss = clipped_policy_loss(log_ratio, standardise(batch.advantages), config.clip)
         critic_loss = value_loss(values, batch.values, batch.targets, config.value_clip)
@@ -284,33 +295,3 @@ class PPO:
         }
         loss = policy_loss + config.value_weight * critic_loss - config.entropy_weight * entropy
         return loss, info
-
-    def _clip(self, grads: Any) -> tuple[Any, Float[Array, ""]]:
-        if self.config.gradient_clip is None:
-            return grads, global_norm(grads)
-        by = clip_by_global_norm if self.config.gradient_clip_by == "norm" else clip_by_value
-        return by(grads, self.config.gradient_clip)
-
-    def _metrics(self, rollout: Rollout, losses: dict[str, Array], learning_rate: Array) -> Metrics:
-        ended = rollout.terminated | rollout.truncated
-        episodes = jnp.sum(ended, dtype=jnp.int32)
-        taken = losses["taken"]
-        updates = jnp.sum(taken)
-
-        def mean(name):
-            return jnp.sum(losses[name] * taken) / jnp.maximum(updates, 1.0)
-
-        return Metrics(
-            episodes=episodes,
-            episode_return=jnp.sum(rollout.ended_returns) / episodes.astype(jnp.float32),
-            episode_length=jnp.sum(rollout.ended_lengths).astype(jnp.float32) / episodes.astype(jnp.float32),
-            policy_loss=mean("policy_loss"),
-            value_loss=mean("value_loss"),
-            entropy=mean("entropy"),
-            approximate_kl=mean("approximate_kl"),
-            clip_fraction=mean("clip_fraction"),
-            gradient_norm=mean("gradient_norm"),
-            updates=updates,
-            learning_rate=learning_rate,
-            first_ratio_error=losses["ratio_error"][0],
-        )

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from throughtime.agents.network import NetworkConfig
 from throughtime.core import ConfigError
+from throughtime.gradients import Clipping, check_clipping
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,11 @@ class PPOConfig:
     entropy_weight: float = 0.01
     """Weight of the entropy bonus."""
     gradient_clip: float | None = 0.5
-    """Threshold of gradient clipping; none to turn it off."""
-    gradient_clip_by: Literal["norm", "value"] = "norm"
-    """By global norm (keeps the direction) or value by value."""
+    """Threshold of gradient clipping; none to turn it off. For adaptive clipping a ratio, 0.01 to 0.16."""
+    gradient_clip_by: Clipping = "norm"
+    """By global norm (keeps the direction), value by value, layer by layer, or adaptively (relative to each weight)."""
+    max_skipped_updates: int = 10
+    """Updates with a NaN or infinite gradient are skipped; so many of them in a row stop the run."""
     target_kl: float | None = None
     """Stops an iteration's updates once the approximate KL exceeds 1.5 times this; default: off."""
     normalise_returns: bool = False
@@ -54,7 +56,7 @@ def check(config: PPOConfig, network: NetworkConfig) -> None:
     Raises:
         ConfigError: what is wrong, why, and how to mend it.
     """
-    for name in ("num_envs", "rollout_length", "epochs", "minibatches"):
+    for name in ("num_envs", "rollout_length", "epochs", "minibatches", "max_skipped_updates"):
         _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
     T = config.rollout_length
     k = T if config.bptt_length is None else config.bptt_length
@@ -91,11 +93,7 @@ def check(config: PPOConfig, network: NetworkConfig) -> None:
             _require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
     for name in ("value_weight", "entropy_weight"):
         _require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It must not be negative.")
-    _require(
-        config.gradient_clip_by in ("norm", "value"),
-        f"gradient_clip_by = {config.gradient_clip_by!r}",
-        "Gradients are clipped by norm or by value.",
-    )
+    check_clipping(config.gradient_clip_by)
     _require(
         all(width >= 1 for width in network.encoder),
         f"encoder = {list(network.encoder)}",

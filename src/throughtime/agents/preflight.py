@@ -1,4 +1,4 @@
-"""What stops a training early: bad input, an agent that does not replay what it acted, a bad gradient."""
+"""What stops a training early: bad input, an agent that does not replay what it acted, many bad gradients in a row."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from throughtime.agents.policy import Policy
 from throughtime.agents.rollout import Rollout, Sequences
+from throughtime.gradients import Guard
 
 PREFLIGHT_TOLERANCE = 1e-5
 # A trained policy that is nearly deterministic amplifies rounding (1e-5 was seen at a standard deviation of 0.2).
@@ -22,9 +23,17 @@ class Fault(NamedTuple):
     action: Array  # as the environment took it
     reward: Float[Array, ""]
     replay_error: Float[Array, ""]
+    guard: Guard  # where bad gradients came from
 
 
 FAULT_NONE, FAULT_INPUT, FAULT_REPLAY, FAULT_GRADIENT = range(4)
+# What the guard watches of the forward pass, by metric: the KL is not finite where a replayed log-probability is not.
+FORWARD = {
+    "approximate_kl": "replayed log-probabilities",
+    "policy_loss": "policy loss",
+    "value_loss": "value loss",
+    "entropy": "entropy",
+}
 
 
 def replay_error_of(policy: Policy, sequences: Sequences) -> Float[Array, ""]:
@@ -43,13 +52,13 @@ def replay_error_of(policy: Policy, sequences: Sequences) -> Float[Array, ""]:
 
 
 def find_fault(
-    rollout: Rollout, replays: Bool[Array, ""], replay_error: Float[Array, ""], finite: Bool[Array, ""]
+    rollout: Rollout, replays: Bool[Array, ""], replay_error: Float[Array, ""], guard: Guard, max_skipped: int
 ) -> Fault:
-    """The first thing that went wrong in an iteration: bad input before a failed replay before a bad gradient."""
+    """The first thing that went wrong in an iteration: bad input, then a failed replay, then bad gradients in a row."""
     bad = ~rollout.finite.reshape(-1)
     where = jnp.argmax(bad)
     B = rollout.finite.shape[1]
-    kind = jnp.where(finite, FAULT_NONE, FAULT_GRADIENT)
+    kind = jnp.where(guard.in_row < max_skipped, FAULT_NONE, FAULT_GRADIENT)
     kind = jnp.where(replays, kind, FAULT_REPLAY)
     kind = jnp.where(jnp.any(bad), FAULT_INPUT, kind)
     return Fault(
@@ -59,4 +68,5 @@ def find_fault(
         rollout.actions.reshape(-1, *rollout.actions.shape[2:])[where],
         rollout.rewards.reshape(-1)[where],
         replay_error,
+        guard,
     )

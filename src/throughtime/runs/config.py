@@ -55,12 +55,15 @@ class RunConfig:
     """Wall-clock seconds between checkpoints; one is always written at the end."""
     keep_checkpoints: int = 3
     """How many of the newest checkpoints stay."""
+    flow_every: int | None = None
+    """Iterations from one look through the gradient microscope to the next; default: none."""
 
     def __post_init__(self):
         for name, holds, why in (
             ("evaluation_episodes", self.evaluation_episodes >= 1, "A mean needs at least one episode."),
             ("keep_checkpoints", self.keep_checkpoints >= 1, "A run needs its newest to resume."),
             ("checkpoint_seconds", self.checkpoint_seconds >= 0, "It is a span of time."),
+            ("flow_every", self.flow_every is None or self.flow_every >= 1, "It is a number of iterations."),
             ("seed", 0 <= self.seed < EVALUATION_SEED, f"Seeds from {EVALUATION_SEED} on are for evaluation."),
         ):
             if not holds:

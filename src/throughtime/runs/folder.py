@@ -6,7 +6,7 @@ from pathlib import Path
 
 from throughtime.core import RunFolderError, did_you_mean
 from throughtime.runs.atomic import atomic_write
-from throughtime.runs.metrics import EVENTS_PATTERN, METRICS_FILE
+from throughtime.runs.metrics import EVENTS_PATTERN, FLOW_FILE, METRICS_FILE
 
 CONFIG_FILE = "config.toml"
 REPORT_FILE = "report.html"
@@ -88,6 +88,11 @@ class RunFolder:
         return self.path / METRICS_FILE
 
     @property
+    def flow_path(self) -> Path:
+        """`flow.jsonl`, where the gradient microscope was on."""
+        return self.path / FLOW_FILE
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
         return self.path / CHECKPOINTS
@@ -142,8 +147,9 @@ class RunFolder:
 
     def _files(self) -> list[Path]:
         """What runs have written here. The config comes first: while it is there, the run can be opened."""
-        names = (CONFIG_FILE, METRICS_FILE, REPORT_FILE, EVENTS_PATTERN, ".config.toml.*.tmp")
-        patterns = (*names, f"{CHECKPOINTS}/step-*.safetensors", f"{CHECKPOINTS}/.step-*.tmp")
+        names = (CONFIG_FILE, METRICS_FILE, FLOW_FILE, REPORT_FILE, EVENTS_PATTERN)
+        unfinished = (".config.toml.*.tmp", ".flow.jsonl.*.tmp", f"{CHECKPOINTS}/.step-*.tmp")
+        patterns = (*names, *unfinished, f"{CHECKPOINTS}/step-*.safetensors")
         return [file for pattern in patterns for file in self.path.glob(pattern)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from throughtime.core import RunFolderError
 
 METRICS_FILE = "metrics.jsonl"
+FLOW_FILE = "flow.jsonl"
 EVENTS_PATTERN = "events.out.tfevents.*"
 
 
@@ -60,7 +61,11 @@ class MetricsWriter:
         row = {name: _scalar(value) for name, value in values.items()}
         finite = {name: None if _is_nonfinite(value) else value for name, value in row.items()}
         self._file.write(json.dumps({"step": step, **finite}, allow_nan=False).encode() + b"\n")
-        for name, value in row.items():
+        self.scalars(step, row)
+
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        """Gives numbers to TensorBoard alone; what is no number is left out."""
+        for name, value in values.items():
             if isinstance(value, int | float):
                 self._events.add_scalar(name, value, step)
 

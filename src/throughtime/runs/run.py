@@ -1,7 +1,7 @@
 """What a training leaves behind."""
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Run:
         path: its folder, or None where nothing was kept.
         metrics: one row an iteration, oldest first.
         interrupted: the signal that ended it before its budget was spent, or None.
+        flow: what the gradient microscope saw, one row a look (see `FlowLooks`), oldest first.
     """
 
     config: RunConfig
@@ -33,6 +34,7 @@ class Run:
     path: Path | None
     metrics: list[dict[str, Any]]
     interrupted: signal.Signals | None
+    flow: list[dict[str, Any]] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return (

@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from throughtime.agents import PPO, TrainState
-from throughtime.agents.ppo import Metrics
-from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault
+from throughtime.agents.metrics import Metrics
+from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, FORWARD, Fault
 from throughtime.core import ConfigError, NonFiniteError, PreflightError
 from throughtime.envs import Environment
+from throughtime.gradients import parameter_names
 from throughtime.runs.checkpoint import (
     checkpoint_name,
     latest_checkpoint,
@@ -28,6 +29,7 @@ from throughtime.runs.checkpoint import (
 )
 from throughtime.runs.compilation import enable_compilation_cache
 from throughtime.runs.config import RunConfig
+from throughtime.runs.flow import FlowLooks
 from throughtime.runs.folder import RunFolder
 from throughtime.runs.metrics import MetricsWriter, read_metrics
 from throughtime.runs.run import Run
@@ -147,7 +149,9 @@ def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) ->
     state = load_checkpoint(path, _init(ppo, config))
     rows = [] if folder is None else read_metrics(folder.metrics_path)
     rows = [row for row in rows if row["step"] <= int(state.iteration) * ppo.steps_per_iteration]
-    return Run(config, ppo.env, state, None if folder is None else folder.path, rows, None)
+    looks = [] if folder is None or not folder.flow_path.exists() else read_metrics(folder.flow_path)
+    looks = [look for look in looks if look["iteration"] <= int(state.iteration)]
+    return Run(config, ppo.env, state, None if folder is None else folder.path, rows, None, looks)
 
 
 def _init(ppo: PPO, config: RunConfig) -> TrainState:
@@ -180,13 +184,18 @@ def _loop(
     seconds_before = rows[-1]["seconds"] if rows else 0.0
     per_iteration = ppo.steps_per_iteration
     latest_return: float | None = None
+    looks = None if config.flow_every is None else FlowLooks(ppo, config.flow_every, done, folder, writer)
     with SaveOnSignal() as interrupt:
         chunk = compile_chunk(ppo, state)
         running = saved = time.perf_counter()
         first, count, stale = done, 1, False
         while done < total and interrupt.received is None:
+            length = min(count, total - done)
+            if looks is not None:
+                running += looks.look(state, done)  # its time is not the training's
+                length = min(length, looks.until_next(done))
             start = time.perf_counter()
-            state, metrics, completed, fault = chunk(state, *map(jnp.int32, (min(count, total - done), total, first)))
+            state, metrics, completed, fault = chunk(state, *map(jnp.int32, (length, total, first)))
             metrics, completed, fault = jax.device_get((metrics, completed, fault))
             now = time.perf_counter()
             done_before, done = done, done + int(completed)
@@ -205,7 +214,7 @@ def _loop(
             if fault.kind:
                 if folder is not None and stale:  # the state is that from before the fault
                     _save(folder, state, config, done * per_iteration)
-                _raise(fault, config, done * per_iteration)
+                _raise(fault, config, done * per_iteration, parameter_names(state.policy.network))
             if progress is not None:
                 progress(Progress(done * per_iteration, total * per_iteration, now - began, speed, latest_return))
             if now - start < CHUNK_SECONDS / 2:
@@ -217,14 +226,17 @@ def _loop(
                 saved, stale = now, False
         if folder is not None and (stale or done == first):
             _save(folder, state, config, done * per_iteration)
-    return Run(config, ppo.env, state, None if folder is None else folder.path, rows, interrupt.received)
+        if looks is not None and done == total:
+            looks.look(state, done, last=True)
+    path, seen = None if folder is None else folder.path, [] if looks is None else looks.rows
+    return Run(config, ppo.env, state, path, rows, interrupt.received, seen)
 
 
 def _check_same(config: RunConfig, trained: str) -> None:
     """Refuses to go on with other settings than those of the checkpoint, a larger budget apart."""
     free = {
         name: getattr(config, name)
-        for name in ("total_steps", "evaluation_episodes", "checkpoint_seconds", "keep_checkpoints")
+        for name in ("total_steps", "evaluation_episodes", "checkpoint_seconds", "keep_checkpoints", "flow_every")
     }
     if replace(from_toml(trained, RunConfig), **free) != config:
         raise ConfigError(
@@ -255,7 +267,7 @@ def _row(metrics: Metrics, i: int) -> dict[str, Any]:
     return row
 
 
-def _raise(fault: Fault, config: RunConfig, steps_done: int) -> None:
+def _raise(fault: Fault, config: RunConfig, steps_done: int, parameters: list[str]) -> None:
     keep = "The last good checkpoint stays, where one was saved."
     if fault.kind == FAULT_INPUT:
         step = steps_done + int(fault.time) * config.ppo.num_envs
@@ -275,8 +287,10 @@ def _raise(fault: Fault, config: RunConfig, steps_done: int) -> None:
             "No update was made from that rollout.",
         )
     if fault.kind == FAULT_GRADIENT:
+        iteration = int(fault.guard.first_iteration) + 1
+        error = fault.guard.error(parameters, list(FORWARD.values()), f"iteration {iteration}")
         raise NonFiniteError(
-            f"A gradient became NaN or infinite after {steps_done} environment steps.",
-            "Gradients exploded, or the loss overflowed.",
+            f"{error.what} {steps_done} environment steps were done.",
+            error.why,
             f"Lower ppo.learning_rate, set ppo.gradient_clip, or normalise rewards (ppo.normalise_returns). {keep}",
         )
