@@ -1,0 +1,130 @@
+"""The language aⁿbⁿcⁿ (Gers & Schmidhuber 2001): two counters, learned from short strings and tried on long ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from throughtime.core import ConfigError
+from throughtime.memory.architectures import ManyToMany
+from throughtime.tasks.base import Task, TaskConfig
+
+BLOCK, FARTHEST = 50, 1000
+
+
+class Strings(NamedTuple):
+    """Strings, and which symbols may come next."""
+
+    xs: Float[Array, "T B 4"]  # one-hot: a, b, c, start
+    targets: Float[Array, "T B 4"]  # 1 for each symbol that may follow: a, b, c, end
+    mask: Bool[Array, "T B"]
+
+
+@dataclass(frozen=True)
+class Counting(Task):
+    """After each symbol of aⁿbⁿcⁿ the model says which symbols may follow; a string counts if every step is right.
+
+    After the start an a; after an a another one or a b; after a b another one until there are n, then a c; after the
+    last c the end. Right means: above ½ exactly where the target is 1.
+
+    Training: the strings with n = 1 … `longest`, all of them in every gradient step, squared error (which asks for
+    equal outputs at equal counts, as cross-entropy does not). With an LSTM, W_hh is fixed at zero and the forget bias
+    is 20, so that a cell adds up what its gates let in, symbol by symbol; what it counts, and how it is read, is
+    learned.
+
+    Reference: Gers & Schmidhuber 2001, "LSTM recurrent networks learn simple context-free and context-sensitive
+    languages", IEEE Trans. Neural Networks 12(6).
+    """
+
+    name: ClassVar[str] = "counting"
+    architecture: ClassVar[Any] = "many-to-many"
+    summary: ClassVar[str] = "aⁿbⁿcⁿ: learn to count from n ≤ 10, and go on"
+    score: ClassVar[str] = "exact_up_to"
+    higher_is_better: ClassVar[bool] = True
+
+    longest: int = 10
+    """The largest n of the training strings."""
+
+    def __post_init__(self):
+        if self.longest < 1:
+            raise ConfigError(f"longest is {self.longest}", "Training needs a string.", "Set it to 10.")
+
+    @property
+    def required_lag(self) -> int:
+        """From the first a of the longest training string to its last c."""
+        return 3 * self.longest
+
+    @property
+    def memoryless_score(self) -> float:
+        """Of the shortest string, abc, the last symbol tells everything; of any other it does not."""
+        return 1.0
+
+    def defaults(self, memory: str) -> TaskConfig:
+        """Full-batch training; see the class for the LSTM's settings."""
+        lstm = memory == "lstm"
+        return TaskConfig(
+            memory=memory,
+            hidden_size=8 if lstm else 32,
+            memory_options={"forget_bias": 20.0} if lstm else {},
+            recurrent_rate=0.0 if lstm else 1.0,
+            updates=20_000,
+            batch_size=self.longest,
+            learning_rate=3e-2 if lstm else 3e-3,
+            validate_every=1000,
+        )
+
+    def model(self, data: Any, config: TaskConfig, key: PRNGKeyArray) -> ManyToMany:
+        """A memory and a linear readout; W_hh is zero where it is not trained (`recurrent_rate` 0)."""
+        del data
+        key_memory, key_readout = jax.random.split(key)
+        model = ManyToMany(config.build_memory(4, key_memory), 4, key=key_readout)
+        if config.recurrent_rate == 0 and hasattr(model.memory, "weight_hh"):
+            model = eqx.tree_at(lambda m: m.memory.weight_hh, model, replace_fn=jnp.zeros_like)
+        return model
+
+    def batch(self, data: Any, size: int, key: PRNGKeyArray) -> Strings:
+        """Always the same: all strings up to the longest."""
+        del data, size, key
+        return strings(jnp.arange(1, self.longest + 1), self.longest)
+
+    def loss(
+        self, model: ManyToMany, batch: Strings, key: PRNGKeyArray | None, progress: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """Squared error, summed over the four outputs, mean over the strings' steps."""
+        del key, progress
+        errors = jnp.sum(jnp.square(model(batch.xs) - batch.targets), axis=-1)
+        return jnp.sum(jnp.where(batch.mask, errors, 0.0)) / jnp.sum(batch.mask)
+
+    def evaluate(self, model: ManyToMany, data: Any, key: PRNGKeyArray) -> Mapping[str, float]:
+        """The largest N ≤ 1000 such that every string with n = 1 … N is right, and the share of those up to 100."""
+        del data, key
+
+        @eqx.filter_jit
+        def right(model: ManyToMany, batch: Strings) -> Bool[Array, " B"]:
+            same = jnp.all((model(batch.xs) > 0.5) == (batch.targets > 0.5), axis=-1)
+            return jnp.all(same | ~batch.mask, axis=0)
+
+        results: list[bool] = []
+        while len(results) < FARTHEST and (all(results) or len(results) < 100):
+            first = len(results) + 1
+            results += right(model, strings(jnp.arange(first, first + BLOCK), first + BLOCK - 1)).tolist()
+        reached = results.index(False) if False in results else len(results)
+        return {"exact_up_to": float(reached), "exact_share_up_to_100": sum(results[:100]) / 100}
+
+
+def strings(counts: Int[Array, " B"], longest: int) -> Strings:
+    """The strings with these n, padded to the length of the longest.
+
+    Args:
+        counts: n of each string, at least 1.
+        longest: the largest n, which sets T = 3·longest + 1.
+    """
+    t, n = jnp.arange(3 * longest + 1)[:, None], counts[None]
+    symbol = jnp.where(t == 0, 3, jnp.clip((t - 1) // n, 0, 2))
+    a, b, c = symbol == 0, symbol == 1, symbol == 2
+    may_follow = [(t == 0) | a, a | (b & (t < 2 * n)), (b & (t == 2 * n)) | (c & (t < 3 * n)), t == 3 * n]
+    return Strings(jax.nn.one_hot(symbol, 4), jnp.stack(may_follow, -1).astype(jnp.float32), t <= 3 * n)
