@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from throughtime.envs import ENVIRONMENTS as ENVIRONMENTS
     from throughtime.envs import Environment as Environment
     from throughtime.envs import make as make
+    from throughtime.gradients import unfold as unfold
+    from throughtime.insight import draw as draw
     from throughtime.memory import MEMORIES as MEMORIES
     from throughtime.memory import Memory as Memory
     from throughtime.memory import make_memory as make_memory
@@ -51,6 +53,8 @@ _HOMES = {
         "ThroughtimeError",
     ),
     "envs": ("ENVIRONMENTS", "Environment", "make"),
+    "gradients": ("unfold",),
+    "insight": ("draw",),
     "memory": ("MEMORIES", "Memory", "make_memory"),
     "runs": ("Run", "RunConfig", "evaluate", "load_run", "resume", "train"),
     "core.version": ("__version__",),

@@ -98,6 +98,8 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         """Inputs that the TDNN twin sees."""
         episodes: int = defaults.evaluation_episodes
         """Fresh episodes that each final policy is scored on."""
+        flow: str | None = None if defaults.flow_every is None else f"every={defaults.flow_every}"
+        """Looks through the gradient microscope every N iterations, "every=N"; training itself stays as it is."""
         out: Path | None = None
         """The folder to create; by default a new one under runs/."""
         overwrite: bool = False
@@ -125,4 +127,15 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
         total_steps=arguments.steps,
         seed=arguments.seed,
         evaluation_episodes=arguments.episodes,
+        flow_every=_flow_every(arguments.flow),
     )
+
+
+def _flow_every(text: str | None) -> int | None:
+    """N of "every=N", or of N alone."""
+    if text is None:
+        return None
+    number = text.removeprefix("every=")
+    if not number.isdecimal() or int(number) < 1:
+        raise ConfigError(f"--flow {text}", "It says how often to look, in iterations.", "Write --flow every=10.")
+    return int(number)

@@ -13,7 +13,7 @@ from throughtime.core.version import __version__
 from throughtime.envs import ENVIRONMENTS, Discrete, Environment
 from throughtime.proof import Comparison, Entry
 from throughtime.proof.twins import memory_label
-from throughtime.reports.data import Ceilings, Curve, Episode, Report, Role, Row
+from throughtime.reports.data import Ceilings, Curve, Episode, FlowHistory, Report, Role, Row
 from throughtime.reports.numbers import mean_over_seeds
 from throughtime.runs import Run, to_toml
 
@@ -90,6 +90,7 @@ def _report(entries: Sequence[Entry], command: str, config_toml: str) -> Report:
         curves=curves,
         ceilings=Ceilings(env.optimal_return, env.memoryless_return),
         episode=_episode(shown),
+        flows=_flows(shown),
         notes=["Actions are the most probable ones, not drawn.", *_unfinished(entries)],
     )
 
@@ -142,6 +143,20 @@ def _episode(entry: Entry) -> Episode:
         hidden=record.hidden,
         hidden_label=f"memory state of the {entry.label}",
     )
+
+
+def _flows(entry: Entry) -> list[FlowHistory]:
+    """Of the first seed, network by network."""
+    looks, label = entry.runs[0].flow, f"{entry.label}, seed {entry.runs[0].config.seed}"
+    names = list(looks[-1]["networks"]) if looks else []
+    return [
+        FlowHistory(
+            label if len(names) == 1 else f"{label}, {name}",
+            [look["step"] for look in looks],
+            [look["networks"][name] for look in looks],
+        )
+        for name in names
+    ]
 
 
 def _describe(env: Environment) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -136,6 +136,21 @@ class Episode:
 
 
 @dataclass(frozen=True)
+class FlowHistory:
+    """What the gradient microscope saw of one network while it trained.
+
+    Args:
+        label: whose gradients ("GRU, seed 0").
+        steps: environment steps at each look, ascending, at least one.
+        records: one each, as `Flow.record` returns them.
+    """
+
+    label: str
+    steps: Sequence[int]
+    records: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Report:
     """All that a report shows.
 
@@ -150,6 +165,7 @@ class Report:
         ceilings: reference lines.
         episode: one episode step by step, or None.
         notes: sentences to add to the notes on measurement.
+        flows: how gradients flowed while training, where that was looked at.
     """
 
     title: str
@@ -162,3 +178,4 @@ class Report:
     ceilings: Ceilings = Ceilings()
     episode: Episode | None = None
     notes: Sequence[str] = field(default_factory=list)
+    flows: Sequence[FlowHistory] = ()

@@ -1,21 +1,19 @@
-"""The report as one HTML file that asks for nothing: no script, no font, no image from elsewhere."""
+"""The report on trained policies, as one page."""
 
 import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from throughtime.core import RunFolderError
 from throughtime.reports.data import Ceilings, Curve, Episode, Report, Row
 from throughtime.reports.episode import episode_figure
 from throughtime.reports.figures import final_returns, known_ceilings, learning_curves, line_styles
+from throughtime.reports.flow import NOTES as FLOW_NOTES
+from throughtime.reports.flow import training_section
 from throughtime.reports.numbers import formatter
-from throughtime.reports.style import CSS
+from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table_of, write_page
 from throughtime.reports.verdict import verdict
-from throughtime.runs.atomic import atomic_write
 
-# Makes the promise binding: the browser itself refuses whatever is not in the file.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _ROLES = {"memory": "with memory", "memoryless": "without memory", "window": "short window"}
 
 
@@ -23,39 +21,22 @@ def render(report: Report) -> str:
     """The report as a self-contained HTML page. The same report gives the same bytes."""
     said = verdict(report.rows, report.ceilings)
     sections = [
-        _section(
+        section(
             said.headline,
-            f'<p class="lead">{escape(" ".join(said.sentences))}</p>',
+            paragraph(" ".join(said.sentences), lead=True),
             _returns_figure(report.rows, report.ceilings) if report.rows else "",
             _table(report.rows, report.ceilings) if report.rows else "",
         )
     ]
     if report.curves:
-        sections.append(_section("Learning curves", _curves_figure(report.curves, report.ceilings)))
+        sections.append(section("Learning curves", _curves_figure(report.curves, report.ceilings)))
     if report.episode is not None:
-        sections.append(_section("One episode, step by step", _episode_figure(report.episode)))
-    sections.append(_section("How to reproduce", *_reproduction(report)))
-    sections.append(_section("How this was measured", _notes(report)))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(report.title)} · throughtime</title>
-<link rel="icon" href="data:,">
-<style>{CSS}</style>
-</head>
-<body>
-<main>
-<header>
-<h1>{escape(report.title)}</h1>
-<p class="task">{escape(report.task_description)}</p>
-</header>
-{"".join(sections)}</main>
-</body>
-</html>
-"""
+        sections.append(section("One episode, step by step", _episode_figure(report.episode)))
+    for number, flow in enumerate(report.flows):
+        sections.append(training_section(flow.label, flow.steps, flow.records, f"training-{number}"))
+    sections.append(section("How to reproduce", *_reproduction(report)))
+    sections.append(section("How this was measured", _notes(report)))
+    return page(report.title, report.task_description, sections)
 
 
 def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
@@ -71,34 +52,12 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
     Raises:
         RunFolderError: if the folder is missing or cannot be written.
     """
-    path = Path(path)
-    page = render(report).encode("utf-8", "replace")
-    try:
-        with atomic_write(path) as file:
-            file.write(page)
-    except OSError as error:
-        raise RunFolderError(
-            f"The report {str(path)!r} cannot be written.",
-            f"{error.strerror}.",
-            "Name a file in a writable folder.",
-        ) from error
-    return path
-
-
-def _section(heading: str, *parts: str) -> str:
-    return f"<section>\n<h2>{escape(heading)}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>\n"
-
-
-def _figure(wide: str, narrow: str, caption: str, key: str = "") -> str:
-    return (
-        f'<figure>{key}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    return write_page(render(report), path)
 
 
 def _returns_figure(rows: Sequence[Row], ceilings: Ceilings) -> str:
     wide, narrow = (final_returns(rows, ceilings, narrow=narrow) for narrow in (False, True))
-    return _figure(wide, narrow, "Mean return of the final policies; the bar is the 95% interval (see below).")
+    return figure(wide, narrow, "Mean return of the final policies; the bar is the 95% interval (see below).")
 
 
 def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
@@ -119,7 +78,7 @@ def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
     ]
     show = formatter([value for _, value in known_ceilings(ceilings)])
     entries += [f'<li><i class="ceiling"></i>{name} {show(value)}</li>' for name, value in known_ceilings(ceilings)]
-    return _figure(wide, narrow, caption, f'<ul class="key">{"".join(entries)}</ul>')
+    return figure(wide, narrow, caption, f'<ul class="key">{"".join(entries)}</ul>')
 
 
 def _episode_figure(episode: Episode) -> str:
@@ -129,7 +88,7 @@ def _episode_figure(episode: Episode) -> str:
     caption = f"{episode.title}: {T} step{'s' if T != 1 else ''}, return {total}. All panels share the time axis."
     if episode.hidden is not None and episode.hidden.size:
         caption += " Units of the hidden state that behave alike stand together; white is zero."
-    return _figure(wide, narrow, caption)
+    return figure(wide, narrow, caption)
 
 
 def _table(rows: Sequence[Row], ceilings: Ceilings) -> str:
@@ -157,10 +116,7 @@ def _table(rows: Sequence[Row], ceilings: Ceilings) -> str:
             f'<tr class="reference"><th scope="row"><i class="ceiling"></i>{name}</th>'
             f'<td class="number">{show(value)}</td><td colspan="{len(heads) - 1}"></td></tr>\n'
         )
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Final policies"><table>\n'
-        f'<thead><tr><th scope="col">Policy</th>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
-    )
+    return table_of("Final policies", f'<th scope="col">Policy</th>{head}', body)
 
 
 def _reproduction(report: Report) -> list[str]:
@@ -168,7 +124,7 @@ def _reproduction(report: Report) -> list[str]:
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in report.environment.items()
     )
     return [
-        f'<pre class="command"><code>{escape(report.command)}</code></pre>',
+        command_line(report.command),
         f"<dl>{facts}</dl>" if facts else "",
         "<details><summary>The config, resolved</summary>"
         f"<pre><code>{escape(report.config_toml.strip())}</code></pre></details>",
@@ -183,6 +139,7 @@ def _notes(report: Report) -> str:
         "training seeds the interval is Student's t over them; with one it is over evaluation episodes, and "
         "says how well that policy is measured, not how another training would turn out.",
         "Seconds are wall clock, compilation included; steps/s are environment steps.",
+        *(FLOW_NOTES if report.flows else ()),
         *report.notes,
     ]
     if known_ceilings(report.ceilings):
@@ -191,4 +148,4 @@ def _notes(report: Report) -> str:
             "The memoryless ceiling is the best return of any policy that sees the present observation only, "
             "the optimum that of any policy; both come from the environment's definition, not from training.",
         )
-    return "<ul>\n" + "".join(f"<li>{escape(note)}</li>\n" for note in notes) + "</ul>"
+    return bullets(notes)

@@ -1,0 +1,177 @@
+"""The report on a supervised task: scores of all seeds, learning curves, and what they compare with."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from throughtime.core import RunFolderError
+from throughtime.reports.flow import training_section
+from throughtime.reports.lines import Axis, Line, lines_figure
+from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table, write_page
+from throughtime.runs.atomic import atomic_write
+from throughtime.tasks import TaskResult
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """One task, one memory, one or more seeds."""
+
+    results: tuple[TaskResult, ...]
+    command: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that was measured, as plain values; null for what is not finite."""
+        first = self.results[0]
+        return {
+            "task": first.task.name,
+            "options": first.task.options(),
+            "architecture": first.task.architecture,
+            "required_lag": first.task.required_lag,
+            "memoryless_score": first.task.memoryless_score,
+            "score": first.task.score,
+            "higher_is_better": first.task.higher_is_better,
+            "config": dataclasses.asdict(first.config),
+            "command": self.command,
+            "seeds": [
+                {
+                    "seed": r.seed,
+                    "scores": {name: _finite(value) for name, value in r.scores.items()},
+                    "updates": r.curve[-1].update,
+                    "seconds": round(r.seconds, 2),
+                    "skipped_updates": r.skipped,
+                    "parameters": r.parameters,
+                    "flow": [{"update": update, **flow.summary()} for update, flow in r.flows],
+                    "curve": [[p.update, _finite(p.loss), _finite(p.validation_loss)] for p in r.curve],
+                }
+                for r in self.results
+            ],
+        }
+
+
+def write_task_report(report: TaskReport, folder: Path) -> Path:
+    """Writes `results.json` and `report.html`.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / "results.json") as file:
+            file.write(json.dumps(report.as_json(), indent=1, allow_nan=False).encode())
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be written.", f"{error}.", "Name another --out.") from error
+    return write_page(render_task(report), folder / "report.html")
+
+
+def verdict_of(results: Sequence[TaskResult]) -> str:
+    """What came out, in one sentence."""
+    task = results[0].task
+    name = task.score.replace("_", " ")
+    scores = [r.score for r in results]
+    worst = min(scores) if task.higher_is_better else max(scores)
+    if len(scores) == 1:
+        said = f"The {name} of the final model on held-out data is {show(scores[0])}"
+    else:
+        said = (
+            f"The {name} of the final models on held-out data is {show(sum(scores) / len(scores))} on average over "
+            f"{len(scores)} seeds, {show(worst)} at worst"
+        )
+    floor = task.memoryless_score
+    if floor is None:
+        return said + "; what a model without memory could reach is not known exactly."
+    better = worst > floor if task.higher_is_better else worst < floor
+    beside = f"a model without memory reaches {show(floor)} at best"
+    return f"{said}; {beside}." if better else f"{said}: no better than without memory ({beside})."
+
+
+def render_task(report: TaskReport) -> str:
+    """The page."""
+    first = report.results[0]
+    task, name = first.task, first.task.score.replace("_", " ")
+    floor = task.memoryless_score
+    names = list(first.scores)
+    rows: list[tuple[str, ...]] = [
+        (f"seed {r.seed}", *(show(r.scores[n]) for n in names), f"{r.curve[-1].update:,}", f"{r.seconds:,.1f}")
+        for r in report.results
+    ]
+    if floor is not None:
+        rows.append(("without memory, at best", show(floor), *[""] * (len(names) + 1)))
+    lines = [
+        Line("validation loss", [p.update for p in r.curve], [p.validation_loss for p in r.curve])
+        for r in report.results
+    ]
+    positive = all(v > 0 for line in lines for v in line.y if math.isfinite(v))
+    wide, narrow = (
+        lines_figure(
+            lines, Axis("updates"), Axis("validation loss", log=positive), "curves", "Learning curves", narrow=narrow
+        )
+        for narrow in (False, True)
+    )
+    options = ", ".join(f"{key} {value}" for key, value in task.options().items()) or "none"
+    notes = [
+        f"{first.config.memory}, {first.config.hidden_size} units, {first.parameters:,} parameters; "
+        f"options of the task: {options}.",
+        "Scores are of the final model"
+        + (" with the lowest validation loss" if first.config.keep_best else "")
+        + " on data that played no part in training; validation data decided nothing else than when to stop"
+        + (" and which model to keep." if first.config.keep_best else "."),
+        "Seconds are wall clock: data, compilation and training.",
+    ]
+    if skipped := sum(r.skipped for r in report.results):
+        notes.append(f"{skipped} updates were left out because their gradient was not finite.")
+    if task.required_lag is not None:
+        notes.append(f"The longest lag that the task needs is {task.required_lag} steps.")
+    return page(
+        f"{task.name}: {first.config.memory}",
+        f"{task.summary[0].upper()}{task.summary[1:]} ({task.architecture}).",
+        [
+            section(
+                _headline(report.results, name),
+                paragraph(verdict_of(report.results), lead=True),
+                table(["", *(n.replace("_", " ") for n in names), "updates", "seconds"], rows, "Scores"),
+            ),
+            section(
+                "Learning curves",
+                figure(wide, narrow, "Loss on validation data while training, a line a seed."),
+            ),
+            *(
+                training_section(
+                    f"seed {r.seed}",
+                    [update for update, _ in r.flows],
+                    [flow.record() for _, flow in r.flows],
+                    f"seed-{r.seed}",
+                )
+                for r in report.results
+                if r.flows
+            ),
+            section("How to reproduce", command_line(report.command)),
+            section("How this was measured", bullets(notes)),
+        ],
+    )
+
+
+def show(value: float) -> str:
+    """Four digits; small numbers with a power of ten."""
+    if not math.isfinite(value):
+        return "–"
+    if value and abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}·10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _headline(results: Sequence[TaskResult], name: str) -> str:
+    scores = [r.score for r in results]
+    many = len(scores) > 1
+    return f"{name[0].upper()}{name[1:]} {show(sum(scores) / len(scores))}{' on average' * many}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
