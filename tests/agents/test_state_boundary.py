@@ -133,6 +133,9 @@ NETWORKS = [  # every memory; each setting on and off with several of them
     ("elman", {"f": "relu"}, "continuous", {"separate_critic": True}),
     ("jordan", {}, "discrete", {"previous_action": True, "previous_reward": True, "normalise_observations": True}),
     ("tdnn", {"taps": 3, "dilation": 2}, "discrete", {"separate_critic": True, "previous_reward": True}),
+    ("lru", {"scan": "parallel"}, "discrete", {"previous_action": True}),
+    ("mingru", {"scan": "serial"}, "continuous", {"previous_reward": True}),
+    ("minlstm", {"scan": "parallel"}, "discrete", {"separate_critic": True}),
     ("none", {}, "continuous", {"previous_action": True}),
 ]
 

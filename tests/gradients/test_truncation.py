@@ -23,7 +23,7 @@ def quick_compiler():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.mark.parametrize("length", [1, 3, 7, 9])
+@pytest.mark.parametrize("length", [1, 3, 7])
 @pytest.mark.parametrize("unroll", [unroll_truncated, unroll_checkpointed])
 def test_outputs_and_state_are_those_of_unroll(unroll, length):
     state = MEMORY.initial_state(B)
@@ -39,7 +39,6 @@ def test_outputs_and_state_are_those_of_unroll(unroll, length):
         (3, None, [0, 0, 0, 3, 3, 3, 4]),
         (1, None, [0, 1, 2, 3, 4, 5, 6]),
         (1, 3, [0, 0, 0, 1, 2, 3, 4]),
-        (2, 3, [0, 0, 1, 1, 3, 3, 4]),
         (2, 5, [0, 0, 0, 0, 1, 1, 2]),
         (4, 6, [0, 0, 0, 0, 1, 1, 1]),
         (3, 7, [0] * 7),
@@ -95,9 +94,7 @@ def one_step_back(memory, state, x, reset, target, d_loss, d_state):
     return jax.vjp(lambda m, s: one_step(m, s, x, reset, target), memory, state)[1]((d_loss, d_state))
 
 
-@pytest.mark.parametrize(
-    ("cls", "k1", "k2"), [(GRU, 3, 3), (GRU, 1, 4), (GRU, 2, 3), (GRU, 2, 7), (GRU, 7, 7), (LSTM, 3, 5)]
-)
+@pytest.mark.parametrize(("cls", "k1", "k2"), [(GRU, 3, 3), (GRU, 1, 4), (GRU, 2, 3), (GRU, 2, 7), (LSTM, 3, 5)])
 def test_the_gradient_is_that_of_the_literal_loop(cls, k1, k2):
     with jax.enable_x64(True):
         memory = cls(2, 3, learn_initial_state=True, dtype=jnp.float64, key=jax.random.key(1))

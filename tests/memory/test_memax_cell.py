@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from throughtime.core import ConfigError
-from throughtime.memory.memax_cell import MemaxMemory
+from throughtime.memory import MemaxMemory
 
 pytest.importorskip("memax")
 

@@ -13,6 +13,8 @@ from throughtime.gradients.clipping import clip_by_global_norm as clip_by_global
 from throughtime.gradients.clipping import clip_by_value as clip_by_value
 from throughtime.gradients.clipping import clip_per_layer as clip_per_layer
 from throughtime.gradients.clipping import global_norm as global_norm
+from throughtime.gradients.flow import Flow as Flow
+from throughtime.gradients.flow import measure_flow as measure_flow
 from throughtime.gradients.guard import Guard as Guard
 from throughtime.gradients.guard import parameter_names as parameter_names
 from throughtime.gradients.rtrl import rtrl_gradient as rtrl_gradient

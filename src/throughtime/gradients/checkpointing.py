@@ -93,7 +93,7 @@ def checkpointed_loss(
 
 
 def checkpointed_bytes(memory: Memory, batch_size: int, T: int, segment: int, *, outputs: bool = False) -> int:
-    """An upper bound of the memory that the gradient of a checkpointed unroll needs, in bytes.
+    """An estimate of the memory that the gradient of a checkpointed unroll needs, in bytes.
 
     Counted: the states at the borders of the segments; what the memory keeps of each step of one segment (and of the
     T mod `segment` steps that are left) for its backward pass, such as states, projected inputs and outputs: three

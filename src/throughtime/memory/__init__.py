@@ -16,6 +16,8 @@ from throughtime.memory.lru import LRU as LRU
 from throughtime.memory.lru import LRUState as LRUState
 from throughtime.memory.lstm import LSTM as LSTM
 from throughtime.memory.lstm import LSTMState as LSTMState
+from throughtime.memory.memax_cell import MemaxMemory as MemaxMemory
+from throughtime.memory.memax_cell import MemaxState as MemaxState
 from throughtime.memory.minimal import MinGRU as MinGRU
 from throughtime.memory.minimal import MinimalState as MinimalState
 from throughtime.memory.minimal import MinLSTM as MinLSTM

@@ -23,8 +23,8 @@ class LinearMemory(Memory):
 
     `scan` says how `unroll` solves the recurrence: "serial" one step after the other, "parallel" all steps at
     once in O(log T) rounds (`memory/parallel.py`). They differ by rounding alone. Serial is the default, for it
-    does the least arithmetic: on a CPU it is the faster one at every length, but for states of few units and
-    more than a thousand steps; the other is for hardware with thousands of lanes.
+    does the least arithmetic and compiles fastest: on two CPU cores it was the faster one in most of what
+    `benchmarks/linear.py` measures, at every T from 32 to 10,000. The other is meant for hardware with many lanes.
 
     `per_unit` names the parameters that determine the state. Each of their elements belongs to one unit: the last
     axis has a place for every unit, or several (then unit i owns places i, H+i, …). No other parameter reaches

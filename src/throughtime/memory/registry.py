@@ -106,7 +106,7 @@ MEMORIES: Mapping[str, MemorySpec] = MappingProxyType(
         ),
         "lru": MemorySpec(
             LRU,
-            "linear recurrent unit: complex decays, parallel in time",
+            "linear recurrent unit: a diagonal recurrence with complex decays",
             {
                 "r_min": Option(float, "inner radius of the ring in which the decays start"),
                 "r_max": Option(float, "outer radius of the ring: the nearer to 1, the longer the memory"),
@@ -118,13 +118,13 @@ MEMORIES: Mapping[str, MemorySpec] = MappingProxyType(
         ),
         "mingru": MemorySpec(
             MinGRU,
-            "GRU with gates of the input alone, parallel in time",
+            "GRU with gates of the input alone: linear in its state",
             {"chrono": _CHRONO, "scan": _SCAN, "learn_initial_state": _LEARN},
             ({}, {"scan": "parallel", "learn_initial_state": True}),
         ),
         "minlstm": MemorySpec(
             MinLSTM,
-            "LSTM with gates of the input alone, parallel in time",
+            "LSTM with gates of the input alone: linear in its state",
             {
                 "forget_bias": Option(float, "the forget gate's bias at the start"),
                 "chrono": _CHRONO,

@@ -64,8 +64,9 @@ class TaskMicroscope:
             key: of the examples.
         """
         d_ys, call = self._gradient(model, self._data, key)
+        memory, (state, xs, resets) = _first_memory(model)[0], call
         rows, lag = self._jacobian_rows, self._task.required_lag
-        return measure_flow(_first_memory(model)[0], *call, d_ys, required_lag=lag, jacobian_rows=rows)
+        return measure_flow(memory, state, xs, resets, d_ys, required_lag=lag, jacobian_rows=rows)
 
     def _outputs_gradient(self, model: Any, data: PyTree, key: PRNGKeyArray) -> tuple[Float[Array, "T B O"], Any]:
         """∂L/∂y at every output of the memory, and what it was called with."""

@@ -40,6 +40,8 @@ class OneToOne(_Direct):
     With `Memoryless` it is the standard feed-forward network.
     """
 
+    __init__ = _Direct.__init__
+
     def __call__(self, x: Any) -> Float[Array, "B O"]:
         """The readout of one step from the initial state.
 
@@ -59,6 +61,8 @@ class OneToOne(_Direct):
 class ManyToOne(_Direct):
     """A sequence in, one output: the readout of the last valid step."""
 
+    __init__ = _Direct.__init__
+
     def __call__(self, xs: Any, lengths: Any = None) -> Float[Array, "B O"]:
         """Reads each sequence to its end.
 
@@ -77,6 +81,8 @@ class ManyToOne(_Direct):
 
 class ManyToMany(_Direct):
     """A sequence in, an output at every step (synchronised)."""
+
+    __init__ = _Direct.__init__
 
     def __call__(self, xs: Any, lengths: Any = None, resets: Bool[Array, "T B"] | None = None) -> Float[Array, "T B O"]:
         """Reads all steps.
