@@ -26,7 +26,20 @@ def test_without_a_name_all_tasks_are_listed(capsys):
 
 def test_a_training_prints_its_scores_and_writes_its_report(capsys, tmp_path):
     out_dir = tmp_path / "echo"
-    argv = ["echo", "--lag", "2", "--memory", "elman", *QUICK, "--seeds", "2", "--flow", "10", "--out", str(out_dir)]
+    argv = [
+        "echo",
+        "--lag",
+        "2",
+        "--memory",
+        "elman",
+        *QUICK,
+        "--seeds",
+        "2",
+        "--flow",
+        "every=10",
+        "--out",
+        str(out_dir),
+    ]
     status, out, _ = run(capsys, *argv, "--json")
     result = json.loads(out)
     assert status == 0
@@ -84,7 +97,8 @@ def test_a_folder_is_not_written_over(capsys, tmp_path):
         (["echo", "--lag", "-1"], "lag is -1"),
         (["echo", "--updates", "0"], "updates is 0"),
         (["echo", "--seeds", "0"], "--seeds 0"),
-        (["echo", "--flow", "0"], "flow_every is 0"),
+        (["echo", "--flow", "0"], "--flow 0"),
+        (["digits", "--flow", "5"], "no sequences"),
         (["compare", "--memories", "gru", "gruu"], "Did you mean 'gru'"),
         (["compare", "--lags", "0"], "lag of 0"),
         (["compare", "--memories", "gru", "gru"], "twice"),

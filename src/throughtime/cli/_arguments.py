@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from throughtime.core import ConfigError
 from throughtime.envs import ENVIRONMENTS, EnvironmentEntry
 
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -41,3 +42,17 @@ def free_folder(stem: str) -> Path:
     while (path := Path("runs") / f"{stem}-{number}").exists():
         number += 1
     return path
+
+
+def flow_every(text: str | None, unit: str) -> int | None:
+    """N of "every=N", or of N alone; None where nothing was given.
+
+    Raises:
+        ConfigError: no whole number of 1 or more.
+    """
+    if text is None:
+        return None
+    number = text.removeprefix("every=")
+    if not number.isdecimal() or int(number) < 1:
+        raise ConfigError(f"--flow {text}", f"It says how often to look, in {unit}.", "Write --flow every=10.")
+    return int(number)

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.cli._arguments import Json, free_folder, parse
+from throughtime.cli._arguments import Json, flow_every, free_folder, parse
 from throughtime.cli._compare import run_compare
 from throughtime.cli._output import Output
 from throughtime.cli._tasks import TaskBar, refuse_full
@@ -22,8 +22,13 @@ from throughtime.tasks import TASKS, Task, TaskConfig, TaskResult, train_task
 
 def run(argv: list[str]) -> int:
     """Trains on a task; without a name, lists them."""
-    if not argv or argv[0] in ("--json", "-h", "--help"):
-        return _list(Output("--json" in argv))
+    if argv and argv[0] == "--json":
+        argv = [*argv[1:], "--json"]
+    if argv in ([], ["--json"]):
+        return _list(Output(bool(argv)))
+    if argv[0] in ("-h", "--help"):
+        print("usage: throughtime task [NAME [OPTIONS]] [--json]\n")
+        raise SystemExit(_list(Output(False)))
     name, words = argv[0], argv[1:]
     if name == "compare":
         return run_compare(words)
@@ -32,6 +37,7 @@ def run(argv: list[str]) -> int:
             f"There is no task {name!r}.", "The task comes first.", did_you_mean(name, [*TASKS, "compare"])
         )
     task, config, arguments = _settings(name, words)
+    every = flow_every(arguments.flow, "updates")
     output = Output(arguments.json)
     out = arguments.out or free_folder(f"{name}-{config.memory}")
     refuse_full(out, arguments.overwrite)
@@ -41,7 +47,8 @@ def run(argv: list[str]) -> int:
         for seed in range(arguments.seed, arguments.seed + arguments.seeds):
             label = f"{name} · {config.memory}" + (f", seed {seed}" if arguments.seeds > 1 else "")
             shown = bar.row(label, config.updates)
-            results.append(train_task(task, config, seed=seed, flow_every=arguments.flow, progress=shown))
+            results.append(train_task(task, config, seed=seed, flow_every=every, progress=shown))
+            bar.done()
     report = TaskReport(tuple(results), shlex.join(["throughtime", "task", *argv]))
     page = write_task_report(report, out)
     output.console.print(_table(results))
@@ -78,8 +85,8 @@ def _arguments(name: str, defaults: TaskConfig) -> Any:
         """The first training seed."""
         seeds: int = 1
         """How many seeds, counted up from the first."""
-        flow: int | None = None
-        """Looks through the gradient microscope every so many updates, and reports what it sees."""
+        flow: str | None = None
+        """Looks through the gradient microscope every so many updates (every=N, or N), and reports what it sees."""
         out: Path | None = None
         """The folder for report.html and results.json; by default a new one under runs/."""
         overwrite: bool = False

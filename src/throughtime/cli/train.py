@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.agents import NetworkConfig, PPOConfig
-from throughtime.cli._arguments import Json, env_options, free_folder, parse
+from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, parse
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.core import ConfigError, did_you_mean
@@ -127,15 +127,5 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
         total_steps=arguments.steps,
         seed=arguments.seed,
         evaluation_episodes=arguments.episodes,
-        flow_every=_flow_every(arguments.flow),
+        flow_every=flow_every(arguments.flow, "iterations"),
     )
-
-
-def _flow_every(text: str | None) -> int | None:
-    """N of "every=N", or of N alone."""
-    if text is None:
-        return None
-    number = text.removeprefix("every=")
-    if not number.isdecimal() or int(number) < 1:
-        raise ConfigError(f"--flow {text}", "It says how often to look, in iterations.", "Write --flow every=10.")
-    return int(number)

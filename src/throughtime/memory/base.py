@@ -60,7 +60,7 @@ class Memory(eqx.Module):
         """The part of a step after the state is written, over any leading axes. Default: `hidden` itself."""
         return hidden
 
-    def gate_activations(self, state: State, projected: PyTree) -> dict[str, Float[Array, "B H"]]:
+    def gate_activations(self, state: Any, projected: PyTree) -> dict[str, Float[Array, "B H"]]:
         """What the gates of a step are set to, each in [0, 1], by name. Default: there are none.
 
         Args:

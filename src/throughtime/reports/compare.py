@@ -31,7 +31,10 @@ def guide_table(rows: Sequence[MemoryRow]) -> tuple[list[str], list[tuple[str, .
         each("Memory: steps the output can depend on", lambda r: "unlimited" if r.window is None else str(r.window)),
         each(f"  longest echo learned (accuracy ≥ {LEARNED:g})", lambda r: _learned(r, top)),
         each(f"Training: ms per update, echo {top}", lambda r: f"{r.milliseconds:.2f}"),
-        each("  updates to learn the shortest echo", lambda r: f"{r.updates[min(r.updates)]:,.0f}"),
+        each(
+            "  updates to learn the shortest echo (in fifties)",
+            lambda r: "–" if r.learned_lag is None else f"{r.updates[min(r.updates)]:,.0f}",
+        ),
         each("Gradients before training: horizon, steps", lambda r: str(r.flow.horizon)),
         each("  growth of the norm per step", growth),
         each(f"Flexibility: accuracy on {LONGER} times longer sequences", longer),

@@ -75,6 +75,9 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
     task = results[0].task
     name = task.score.replace("_", " ")
     scores = [r.score for r in results]
+    if not all(math.isfinite(score) for score in scores):
+        bad = ", ".join(str(r.seed) for r in results if not math.isfinite(r.score))
+        return f"The {name} of the final model is not a number (seed {bad})."
     worst = min(scores) if task.higher_is_better else max(scores)
     if len(scores) == 1:
         said = f"The {name} of the final model on held-out data is {show(scores[0])}"
@@ -86,7 +89,8 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
     floor = task.memoryless_score
     if floor is None:
         return said + "; what a model without memory could reach is not known exactly."
-    better = worst > floor if task.higher_is_better else worst < floor
+    # Scores are means over a sample: what is within 2% of the floor is not told apart from it.
+    better = worst > 1.02 * floor if task.higher_is_better else worst < 0.98 * floor
     beside = f"a model without memory reaches {show(floor)} at best"
     return f"{said}; {beside}." if better else f"{said}: no better than without memory ({beside})."
 
@@ -121,8 +125,8 @@ def render_task(report: TaskReport) -> str:
         "Scores are of the final model"
         + (" with the lowest validation loss" if first.config.keep_best else "")
         + " on data that played no part in training; validation data decided nothing else than when to stop"
-        + (" and which model to keep." if first.config.keep_best else "."),
-        "Seconds are wall clock: data, compilation and training.",
+        + (" and which model to keep (so a validation score is not a test score)." if first.config.keep_best else "."),
+        "Seconds are wall clock: data, compilation (or its cache) and training.",
     ]
     if skipped := sum(r.skipped for r in report.results):
         notes.append(f"{skipped} updates were left out because their gradient was not finite.")

@@ -75,6 +75,18 @@ class TaskConfig:
                 raise ConfigError(f"{name} is {value}", "Nothing would be trained.", f"Set {name} to 1 or more.")
         if not self.learning_rate > 0:
             raise ConfigError(f"learning_rate is {self.learning_rate}", "It has to be above 0.", "Try 0.003.")
+        if not self.weight_decay >= 0 or not self.warm_up >= 0:
+            raise ConfigError(
+                f"weight_decay is {self.weight_decay}, warm_up is {self.warm_up}",
+                "Neither can be negative.",
+                "Set them to 0 or more.",
+            )
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise ConfigError(
+                f"gradient_clip is {self.gradient_clip}",
+                "A limit of 0 or less would stop all learning.",
+                "Set it above 0, or leave it out.",
+            )
         if not self.recurrent_rate >= 0:
             raise ConfigError(f"recurrent_rate is {self.recurrent_rate}", "It is a multiple, 0 or more.", "Try 0.01.")
         if not 0 <= self.dropout < 1:

@@ -55,8 +55,8 @@ class Counting(Task):
 
     @property
     def required_lag(self) -> int:
-        """From the first a of the longest training string to its last c."""
-        return 3 * self.longest
+        """From the first a of the longest training string to its last b, or from the first b to its last c."""
+        return 2 * self.longest - 1
 
     @property
     def memoryless_score(self) -> float:
@@ -91,6 +91,11 @@ class Counting(Task):
         del data, size, key
         return strings(jnp.arange(1, self.longest + 1), self.longest)
 
+    def validation_batch(self, data: Any, key: PRNGKeyArray) -> Strings:
+        """The next ten strings, longer than any of the training."""
+        del data, key
+        return strings(jnp.arange(self.longest + 1, self.longest + 11), self.longest + 10)
+
     def loss(
         self, model: ManyToMany, batch: Strings, key: PRNGKeyArray | None, progress: Float[Array, ""]
     ) -> Float[Array, ""]:
@@ -100,7 +105,10 @@ class Counting(Task):
         return jnp.sum(jnp.where(batch.mask, errors, 0.0)) / jnp.sum(batch.mask)
 
     def evaluate(self, model: ManyToMany, data: Any, key: PRNGKeyArray) -> Mapping[str, float]:
-        """The largest N ≤ 1000 such that every string with n = 1 … N is right, and the share of those up to 100."""
+        """The largest N ≤ 1000 such that every string with n = 1 … N is right, and the share of those up to 100.
+
+        The strings of the training are among them.
+        """
         del data, key
 
         @eqx.filter_jit

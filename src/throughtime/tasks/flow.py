@@ -65,7 +65,9 @@ class TaskMicroscope:
         """
         d_ys, call = self._gradient(model, self._data, key)
         memory, (state, xs, resets) = _first_memory(model)[0], call
-        rows, lag = self._jacobian_rows, self._task.required_lag
+        # An encoder's sequences are not those over which an encoder-decoder task counts its lag.
+        lag = None if self._task.architecture == "encoder-decoder" else self._task.required_lag
+        rows = self._jacobian_rows
         return measure_flow(memory, state, xs, resets, d_ys, required_lag=lag, jacobian_rows=rows)
 
     def _outputs_gradient(self, model: Any, data: PyTree, key: PRNGKeyArray) -> tuple[Float[Array, "T B O"], Any]:

@@ -70,9 +70,12 @@ class Reverse(Task):
         return 2 * self.length - 1 if self.order == "reverse" else self.length
 
     @property
-    def memoryless_score(self) -> float:
-        """Without memory the encoder sees the last symbol alone: strings of one symbol are all it can write."""
-        return 1.0 / self.length
+    def memoryless_score(self) -> float | None:
+        """Without memory the encoder sees the last symbol alone: strings of one symbol are all it can write.
+
+        Not known with attention, which shows the decoder all symbols at once.
+        """
+        return None if self.attention else 1.0 / self.length
 
     def defaults(self, memory: str) -> TaskConfig:
         """A GRU of 96 units."""

@@ -177,6 +177,12 @@ class Sentiment(Task):
         tokens, lengths = _number(split, self._vocabulary(examples), self.longest)
         logits = model(jnp.asarray(tokens), jnp.asarray(lengths))
         names = _names(examples)
+        if len(names) != logits.shape[1]:
+            raise ConfigError(
+                f"{self.path} has {len(names)} labels, the model was trained with {logits.shape[1]}",
+                "The file was changed since the training, so numbers would stand for other words and labels.",
+                "Train anew, or put the file back.",
+            )
         return [names[i] for i in np.argmax(logits, axis=1)]
 
     def _vocabulary(self, examples: Sequence[Example]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Training on a task: the five steps of backpropagation through time, in compiled chunks."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ def train_task(
     config = config or task.defaults("gru")
     if flow_every is not None and flow_every < 1:
         raise ConfigError(f"flow_every is {flow_every}", "Looks lie at least one update apart.", "Set it to 100.")
+    if flow_every is not None and task.architecture == "one-to-one":
+        raise ConfigError(f"{task.name} has no sequences", "No gradient flows through time.", "Leave out the flow.")
     data = jax.tree.map(jnp.asarray, task.load())
     key_model, key_train, key_valid, key_test = jax.random.split(jax.random.key(seed), 4)
     state = _start(task, config, data, key_model, key_train)
@@ -132,8 +135,7 @@ def train_task(
     flows = [] if microscope is None else [(0, microscope.look(state.model, key_valid))]
     chunk = _compile_chunk(task, config)
     curve: list[Progress] = []
-    best = state.model
-    done = 0
+    best, best_loss, done = state.model, math.inf, 0
     while done < config.updates:
         count = min(config.validate_every, config.updates - done)
         state, loss, validation_loss = chunk(state, data, jnp.int32(count), key_valid)
@@ -141,8 +143,8 @@ def train_task(
         point = Progress(done, config.updates, time.perf_counter() - began, float(loss), float(validation_loss))
         if int(state.guard.in_row) >= config.max_skipped:
             raise state.guard.error(parameter_names(state.model), ["loss"])
-        if not curve or point.validation_loss <= min(p.validation_loss for p in curve):
-            best = state.model
+        if point.validation_loss <= best_loss:
+            best, best_loss = state.model, point.validation_loss
         curve.append(point)
         if progress is not None:
             progress(point)
@@ -174,21 +176,30 @@ def _compile_chunk(task: Task, config: TaskConfig) -> Any:
     """Up to `count` updates and then the validation loss, as one compiled program."""
 
     def run(state, data, count, key_valid):
-        def more(carry):
-            state, _, i = carry
-            return (i < count) & (state.guard.in_row < config.max_skipped)
-
-        def body(carry):
-            state, total, i = carry
-            state, loss = training_step(task, config, state, data)
-            return state, total + loss.astype(jnp.float32), i + 1
-
-        begin = (state, jnp.zeros(()), jnp.zeros((), jnp.int32))
-        state, total, i = eqx.internal.while_loop(more, body, begin, kind="lax")
+        state, loss = _updates(task, config, state, data, count)
         valid = task.loss(state.model, task.validation_batch(data, key_valid), None, state.update / config.updates)
-        return state, total / i.astype(jnp.float32), valid
+        return state, loss, valid
 
     return eqx.filter_jit(run)
+
+
+def _updates(
+    task: Task, config: TaskConfig, state: TaskState, data: PyTree, count: Int[Array, ""]
+) -> tuple[TaskState, Float[Array, ""]]:
+    """Up to `count` updates, fewer after too many in a row that were skipped, and their mean loss."""
+
+    def more(carry):
+        state, _, i = carry
+        return (i < count) & (state.guard.in_row < config.max_skipped)
+
+    def body(carry):
+        state, total, i = carry
+        state, loss = training_step(task, config, state, data)
+        return state, total + loss.astype(jnp.float32), i + 1
+
+    begin = (state, jnp.zeros(()), jnp.zeros((), jnp.int32))
+    state, total, i = eqx.internal.while_loop(more, body, begin, kind="lax")
+    return state, total / i.astype(jnp.float32)
 
 
 def _optimiser(config: TaskConfig) -> optax.GradientTransformation:
@@ -228,10 +239,10 @@ def step_milliseconds(task: Task, config: TaskConfig, *, repeats: int = 20) -> f
     """Milliseconds of one `training_step`, median over calls of ten updates each, compilation left out."""
     data, key = jax.tree.map(jnp.asarray, task.load()), jax.random.key(0)
     state = _start(task, config, data, key, key)
-    chunk = _compile_chunk(task, config)
+    ten = eqx.filter_jit(lambda state, data: _updates(task, config, state, data, jnp.int32(10)))
     spent = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        jax.block_until_ready(chunk(state, data, jnp.int32(10), key))
+        jax.block_until_ready(ten(state, data))
         spent.append(1e3 * (time.perf_counter() - began) / 10)
     return sorted(spent[1:])[repeats // 2]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -129,6 +130,12 @@ def measure_flow(
         rows = min(jacobian_rows, xs.shape[1])
         jacobians, cut = _last_jacobians(*args, rows, max(1, JACOBIAN_NUMBERS // (rows * numbers**2)))
         radii, products = jacobian_radii(jacobians), jacobian_products(jacobians, cut)
+    verdict = flow_verdict(memory, horizon, required_lag, bptt_length=bptt_length)
+    if not bool(jnp.isfinite(d_ys).all()):  # where it is not, lags drop out as if they did not exist
+        verdict = FlowVerdict(
+            "Gradients are not finite",
+            ("The gradient of the loss with respect to the memory's outputs has NaN or infinite values.",),
+        )
     return Flow(
         lags=lags,
         horizon=horizon,
@@ -139,7 +146,7 @@ def measure_flow(
         products=products,
         saturation=gate_saturation(*args),
         required_lag=required_lag,
-        verdict=flow_verdict(memory, horizon, required_lag, bptt_length=bptt_length),
+        verdict=verdict,
     )
 
 

@@ -133,7 +133,7 @@ def split_by_melody(lines: list[tuple[str, list[int]]]) -> list[Split]:
 
     for i in range(len(lines)):
         for j in range(i):
-            if len(runs[i] & runs[j]) >= 0.2 * min(len(runs[i]), len(runs[j])):
+            if runs[i] and runs[j] and len(runs[i] & runs[j]) >= 0.2 * min(len(runs[i]), len(runs[j])):
                 group[root(i)] = root(j)
 
     def split(name: str) -> Split:

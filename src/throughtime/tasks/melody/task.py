@@ -68,7 +68,9 @@ class Melody(Task):
     """The soprano lines of Bach's chorales: the first note is given, and the others follow, pitch and duration.
 
     All melodies are moved to C major or A minor. Bits per note are those of all pitches, durations and the end, over
-    the notes after the first. The baselines are trigram models of the same symbols, which see two notes back.
+    the notes after the first. The baselines are trigram models of the same symbols, which see two notes back. The model
+    sees all notes back to the first and nothing else; what is counted of them (`hears`) helps without any recurrence
+    too, which `--memory none` measures.
     """
 
     name: ClassVar[str] = "melody"

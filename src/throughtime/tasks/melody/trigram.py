@@ -1,6 +1,5 @@
 """The baseline: interpolated trigrams of notes, as strong as two notes of memory allow."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
@@ -86,11 +85,6 @@ def trigram_bits(train: Sequence[Melody], valid: Sequence[Melody], test: Sequenc
         measure(_whole, _PITCHES * _DURATIONS + 1),
         measure(_pitch, _PITCHES + 1) + measure(_duration, _DURATIONS),
     )
-
-
-def uniform_bits() -> float:
-    """Bits of a note of which nothing is known."""
-    return math.log2(_PITCHES * _DURATIONS + 1)
 
 
 def _steps(melody: Melody) -> list[tuple[Note, Note, Note]]:
