@@ -189,7 +189,7 @@ def distort(pixels: Float[Array, "B 8 8"], key: PRNGKeyArray) -> Float[Array, "B
 @cache
 def _load() -> PictureSplits:
     try:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             "scikit-learn is not installed.",
