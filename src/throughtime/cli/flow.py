@@ -23,6 +23,9 @@ from throughtime.reports import write_page
 from throughtime.reports.flow import figures_table, flow_page
 from throughtime.runs import load_run
 
+FRESH = ("memory", "length", "hidden_size", "num_layers", "input_size", "memory_options", "loss", "required_lag")
+"""The options that are for a fresh memory alone."""
+
 
 @dataclass(frozen=True)
 class FlowArguments:
@@ -33,7 +36,7 @@ class FlowArguments:
     """
 
     run: tyro.conf.Positional[Path | None] = None
-    """A run folder. The options from --memory to --loss are for a fresh memory instead."""
+    """A run folder. The options from --memory to --required-lag are for a fresh memory, and refused beside it."""
     memory: str = "gru"
     """The recurrence: a name that `throughtime memories` lists."""
     length: int = 100
@@ -63,7 +66,7 @@ class FlowArguments:
 def run(argv: list[str]) -> int:
     """Measures, prints the figures and the verdict, writes the page."""
     arguments = parse(FlowArguments, "flow", argv)
-    _check(arguments)
+    _check(arguments, argv)
     output = Output(arguments.json)
     with output.console.status("following gradients back …"):
         title, subtitle, flows = _fresh(arguments) if arguments.run is None else _trained(arguments, arguments.run)
@@ -133,7 +136,16 @@ def _trained(arguments: FlowArguments, path: Path) -> tuple[str, str, dict[str, 
     return title, subtitle, flows
 
 
-def _check(arguments: FlowArguments) -> None:
+def _check(arguments: FlowArguments, argv: list[str]) -> None:
+    flags = {f"--{name.replace('_', '-')}" for name in FRESH}
+    named = [word.partition("=")[0].replace("_", "-") for word in argv]
+    foreign = ", ".join(flag for flag in named if flag in flags)
+    if arguments.run is not None and foreign:
+        raise ConfigError(
+            f"{foreign} beside the run {arguments.run}",
+            "A run has its own memory, inputs, loss and required lag; these options are for a fresh memory.",
+            "Leave them out, or leave out the run.",
+        )
     for name, least in (("length", 2), ("sequences", 1), ("num_layers", 1), ("required_lag", 0)):
         value = getattr(arguments, name)
         if value is not None and value < least:
