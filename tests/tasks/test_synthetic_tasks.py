@@ -87,6 +87,22 @@ def test_counting_strings_symbol_by_symbol():
             assert np.asarray(batch.targets[t, b]).tolist() == expected, (word, t)
 
 
+def counts(batch):
+    return np.asarray(batch.xs[..., 0].sum(axis=0)).astype(int).tolist()
+
+
+def test_a_step_of_counting_takes_every_string_once_or_as_many_as_asked_for():
+    task = make_task("counting", longest=4)
+    assert task.defaults("lstm").batch_size == 4
+    assert counts(task.batch((), 4, KEY)) == [1, 2, 3, 4]
+    drawn = counts(task.batch((), 3, KEY))
+    assert len(drawn) == 3
+    many = counts(task.batch((), 1000, KEY))
+    assert len(many) == 1000
+    assert set(many) == {1, 2, 3, 4}
+    assert drawn != counts(task.batch((), 3, jax.random.key(4)))
+
+
 def test_counting_counts_up_to_the_first_wrong_string():
     """A model that is right exactly where n ≤ 7 says so; made by hand, so the score is known."""
     task = make_task("counting")

@@ -31,10 +31,10 @@ class Counting(Task):
     After the start an a; after an a another one or a b; after a b another one until there are n, then a c; after the
     last c the end. Right means: above ½ exactly where the target is 1.
 
-    Training: the strings with n = 1 … `longest`, all of them in every gradient step, squared error (which asks for
-    equal outputs at equal counts, as cross-entropy does not). With an LSTM, W_hh is fixed at zero and the forget bias
-    is 20, so that a cell adds up what its gates let in, symbol by symbol; what it counts, and how it is read, is
-    learned.
+    Training: the strings with n = 1 … `longest`, all of them in every gradient step (a `batch_size` other than
+    `longest` draws so many), squared error (which asks for equal outputs at equal counts, as cross-entropy does not).
+    With an LSTM, W_hh is fixed at zero and the forget bias is 20, so that a cell adds up what its gates let in, symbol
+    by symbol; what it counts, and how it is read, is learned.
 
     Reference: Gers & Schmidhuber 2001, "LSTM recurrent networks learn simple context-free and context-sensitive
     languages", IEEE Trans. Neural Networks 12(6).
@@ -87,9 +87,10 @@ class Counting(Task):
         return model
 
     def batch(self, data: Any, size: int, key: PRNGKeyArray) -> Strings:
-        """Always the same: all strings up to the longest."""
-        del data, size, key
-        return strings(jnp.arange(1, self.longest + 1), self.longest)
+        """Each string up to the longest once, where that makes `size`; otherwise as many as that, drawn at random."""
+        del data
+        each = jnp.arange(1, self.longest + 1)
+        return strings(each if size == self.longest else jax.random.choice(key, each, (size,)), self.longest)
 
     def validation_batch(self, data: Any, key: PRNGKeyArray) -> Strings:
         """The next ten strings, longer than any of the training."""
