@@ -1,5 +1,6 @@
 """Melodies: reading scores, splitting by tune, the trigram baselines, MIDI, and what the model hears."""
 
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from importlib.util import find_spec
@@ -10,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from throughtime.cli import main
 from throughtime.core import ConfigError
 from throughtime.memory import GRU
 from throughtime.memory.architectures import BOS, EOS
+from throughtime.tasks import Progress, TaskResult
 from throughtime.tasks.melody import Melody, Note, chorales, continue_melody, midi_file
 from throughtime.tasks.melody.corpus import LOWEST, SIXTEENTHS, read_soprano, split_by_melody
 from throughtime.tasks.melody.listener import (
@@ -308,6 +311,26 @@ def test_without_the_chorales_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(ConfigError, match=r"pip install 'throughtime\[music\]'"):
         Melody().load()
     chorales.cache_clear()
+
+
+def test_each_of_several_seeds_writes_a_file_of_its_own(monkeypatch, tmp_path):
+    files = []
+
+    def train(task, config, *, seed, flow_every, progress):
+        files.append((seed, task.midi))
+        point = Progress(1, 1, 0.0, 1.0, 1.0)
+        return TaskResult(task, config, seed, None, {"bits_per_note": 3.0}, (point,), (), 0, 1, 0.0)
+
+    monkeypatch.setattr("throughtime.cli.task.train_task", train)
+    midi, out = str(tmp_path / "new.tune.mid"), tmp_path / "out"
+    argv = ["task", "melody", "--midi", midi, "--out", str(out), "--overwrite"]
+    assert main([*argv, "--seed", "7", "--seeds", "2"]) == 0
+    assert files == [(seed, str(tmp_path / f"new.tune-seed-{seed}.mid")) for seed in (7, 8)]
+    assert json.loads((out / "results.json").read_text())["options"]["midi"] == midi
+    files.clear()
+    assert main(argv) == 0
+    assert files == [(0, midi)]
+    assert Melody().for_seed(1) == Melody()
 
 
 def test_errors(tmp_path):

@@ -47,7 +47,14 @@ def run(argv: list[str]) -> int:
         for seed in range(arguments.seed, arguments.seed + arguments.seeds):
             label = f"{name} · {config.memory}" + (f", seed {seed}" if arguments.seeds > 1 else "")
             shown = bar.row(label, config.updates)
-            results.append(train_task(task, config, seed=seed, flow_every=every, progress=shown))
+            trained = train_task(
+                task.for_seed(seed) if arguments.seeds > 1 else task,
+                config,
+                seed=seed,
+                flow_every=every,
+                progress=shown,
+            )
+            results.append(replace(trained, task=task))  # as it was asked for
             bar.done()
     report = TaskReport(tuple(results), shlex.join(["throughtime", "task", *argv]))
     page = write_task_report(report, out)

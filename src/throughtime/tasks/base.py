@@ -169,6 +169,11 @@ class Task(ABC):
     def evaluate(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Mapping[str, float]:
         """Scores of the final model on held-out data."""
 
+    def for_seed(self, seed: int) -> "Task":
+        """The task as one of several seeds trains on it. Default: the same; other where `evaluate` writes a file."""
+        del seed
+        return self
+
     def options(self) -> dict[str, Any]:
         """The task's options as they are set."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # pyright: ignore[reportArgumentType]

@@ -1,7 +1,7 @@
 """A melody from its first note: one-to-many, measured on chorales whose tunes were never heard."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -82,7 +82,8 @@ class Melody(Task):
     hears: Hears = "all"
     """What is counted of the notes and told the memory: all; beats (but no repetitions); notes (neither)."""
     midi: str = ""
-    """A file to write a melody to, which the trained model makes up from the first note of a test chorale."""
+    """A file to write a melody to, which the trained model makes up from the first note of a test chorale. With several
+    seeds each has its own: FILE-seed-0.mid and so on."""
     temperature: float = 0.8
     """Of that melody: below 1 is more cautious."""
 
@@ -91,6 +92,11 @@ class Melody(Task):
             raise ConfigError(f"temperature is {self.temperature}", "Logits are divided by it.", "Try 0.8.")
         if self.midi and not Path(self.midi).absolute().parent.is_dir():
             raise ConfigError(f"there is no folder for {self.midi!r}", "", "Make it first, or name another file.")
+
+    def for_seed(self, seed: int) -> "Melody":
+        """A MIDI file of its own, `melody-seed-3.mid` for `melody.mid`."""
+        path = Path(self.midi)
+        return replace(self, midi=str(path.with_stem(f"{path.stem}-seed-{seed}"))) if self.midi else self
 
     def defaults(self, memory: str) -> TaskConfig:
         """A small GRU with much dropout, and the weights that were best on the validation split."""
