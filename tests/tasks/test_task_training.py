@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 
 from throughtime.core import ConfigError, NonFiniteError, named_arrays
 from throughtime.gradients.flow import step_gradients
+from throughtime.memory import MEMORIES
 from throughtime.tasks import TaskConfig, make_task, train_task
 from throughtime.tasks.echo import Echo
 from throughtime.tasks.flow import TaskMicroscope
+from throughtime.tasks.train import _slowed
 
 TINY = TaskConfig(memory="elman", hidden_size=8, updates=30, batch_size=4, validate_every=10, learning_rate=1e-2)
 TASK = Echo(lag=1, alphabet=2, steps=6)
@@ -71,6 +74,24 @@ def test_recurrent_rate_zero_leaves_the_recurrent_weights_as_they_were():
     before, after = TASK.model((), config, key_model), train_task(TASK, config).model
     np.testing.assert_array_equal(after.memory.weight_hh, before.memory.weight_hh)
     assert np.any(np.asarray(after.memory.weight_xh) != np.asarray(before.memory.weight_xh))
+
+
+def test_a_recurrent_rate_is_refused_where_it_would_do_nothing():
+    """Which memories have a parameter that it slows down is read off an update of ones."""
+    for name in MEMORIES:
+        config = replace(TINY, memory=name)
+        model = TASK.model((), config, jax.random.key(0))
+        params = eqx.filter(model, eqx.is_inexact_array)
+        ones = jax.tree.map(jnp.ones_like, params)
+        slowed, _ = _slowed(0.5).update(ones, optax.EmptyState())
+        works = any(np.any(leaf != 1.0) for leaf in jax.tree.leaves(slowed))
+        if works:
+            assert replace(config, recurrent_rate=0.5).recurrent_rate == 0.5
+            continue
+        with pytest.raises(ConfigError, match=f"(?s)recurrent_rate is 0.5 for memory '{name}'.*lstm, gru, lru"):
+            replace(config, recurrent_rate=0.5)
+    with pytest.raises(ConfigError, match="memory 'mingru'"):
+        replace(TINY, memory="mingru", recurrent_rate=0.0)
 
 
 def test_training_stops_at_the_target_and_keeps_the_best_model():

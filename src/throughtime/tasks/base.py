@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from throughtime.core import ConfigError
 from throughtime.gradients import Clipping, check_clipping
-from throughtime.memory import Memory, check_memory, make_memory
+from throughtime.memory import MEMORIES, Memory, check_memory, make_memory
 
 Architecture = Literal["one-to-one", "one-to-many", "many-to-one", "many-to-many", "encoder-decoder"]
 ARCHITECTURES: tuple[Architecture, ...] = (
@@ -22,6 +22,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     "many-to-many",
     "encoder-decoder",
 )
+
+RECURRENT = ("weight_hh", "weight_yh", "nu_log", "theta_log")
+"""Parameters that the state is multiplied with, or that make what it is multiplied with."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class TaskConfig:
     """What is limited: norm (keeps the direction), value, layer (each layer's norm), adaptive (unit by unit)."""
     recurrent_rate: float = 1.0
     """Learning rate of what the state is multiplied with (W_hh and the like), as a multiple of the others': over many
-    steps a small change of it becomes a large one."""
+    steps a small change of it becomes a large one. For elman, jordan, lstm, gru and lru, which have such weights."""
     max_skipped: int = 10
     """Updates in a row whose gradient is not finite, and which are skipped, before the training stops."""
     validate_every: int = 50
@@ -93,6 +96,12 @@ class TaskConfig:
             raise ConfigError(f"dropout is {self.dropout}", "It is a share of the features.", "Set it in [0, 1).")
         check_clipping(self.gradient_clip_by)
         check_memory(self.memory, **self.memory_options)
+        if self.recurrent_rate != 1 and not _recurrent(self.memory):
+            raise ConfigError(
+                f"recurrent_rate is {self.recurrent_rate} for memory {self.memory!r}",
+                "No parameter of this memory multiplies its state, so there is nothing that it could slow down.",
+                f"Leave it out, or take one of {', '.join(filter(_recurrent, MEMORIES))}.",
+            )
 
     def build_memory(self, input_size: int, key: PRNGKeyArray) -> Memory:
         """The memory for inputs `[T, B, input_size]`."""
@@ -106,6 +115,10 @@ class TaskConfig:
             key=key,
             **options,
         )
+
+
+def _recurrent(memory: str) -> bool:
+    return any(field.name in RECURRENT for field in fields(MEMORIES[memory].cls))
 
 
 class Task(ABC):

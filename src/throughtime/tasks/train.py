@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from throughtime.core import ConfigError, select_rows
 from throughtime.gradients import Guard, clip, parameter_names
 from throughtime.gradients.flow import Flow
-from throughtime.tasks.base import Task, TaskConfig
+from throughtime.tasks.base import RECURRENT, Task, TaskConfig
 from throughtime.tasks.flow import TaskMicroscope
 
 
@@ -218,9 +218,6 @@ def _optimiser(config: TaskConfig) -> optax.GradientTransformation:
     )
 
 
-_RECURRENT = ("weight_hh", "weight_yh", "nu_log", "theta_log")
-
-
 def _slowed(factor: float) -> optax.GradientTransformation:
     """Multiplies the updates of recurrent parameters."""
     if factor == 1.0:
@@ -229,7 +226,7 @@ def _slowed(factor: float) -> optax.GradientTransformation:
     def update(updates, params=None):
         del params
         return jax.tree_util.tree_map_with_path(
-            lambda path, u: factor * u if getattr(path[-1], "name", "") in _RECURRENT else u, updates
+            lambda path, u: factor * u if getattr(path[-1], "name", "") in RECURRENT else u, updates
         )
 
     return optax.stateless(update)
