@@ -1,6 +1,8 @@
 """The microscope against oracles that share no code with it: plain loops, unshared copies, closed forms, NumPy."""
 
+import json
 import math
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,7 +23,7 @@ from throughtime.gradients.flow import (
     step_gradients,
 )
 from throughtime.gradients.flow._states import check_shapes
-from throughtime.memory import Elman, WithReadout, make_memory
+from throughtime.memory import Elman, Memory, WithReadout, make_memory
 
 T, B, I, H = 6, 2, 2, 3  # noqa: E741
 RESETS = np.zeros((T, B), bool)
@@ -262,6 +264,64 @@ def test_norms_far_below_the_smallest_float_are_measured():
     xs, resets = jnp.zeros((steps, 1, 1), np.float32), jnp.zeros((steps, 1), bool)
     norms = lag_norms(memory, memory.initial_state(1), xs, resets, d_ys).total[0, :, 0]
     np.testing.assert_allclose(norms - norms[0], np.arange(steps) * math.log(0.5), rtol=1e-4, atol=1e-4)
+
+
+class Root(Memory):
+    """h' = x w + √h, whose derivative is infinite where h is 0."""
+
+    w: jax.Array
+    input_size: int = eqx.field(static=True, default=1)
+    output_size: int = eqx.field(static=True, default=1)
+
+    def initial_state(self, batch_size):
+        return RootState(jnp.ones((batch_size, 1)))
+
+    def advance(self, state, projected):
+        h = projected @ self.w + jnp.sqrt(state.h)
+        return RootState(h), h
+
+
+class RootState(NamedTuple):
+    h: jax.Array
+
+
+def root_data():
+    """States 1, 0, 1, 1, 1, 1 in row 0 and ones in row 1: every step halves the gradient but one, from h₁ to h₂."""
+    xs = jnp.zeros((T, 2, 1)).at[1, 0].set(-1.0).at[2, 0].set(1.0)
+    return Root(jnp.ones((1, 1))), RootState(jnp.ones((2, 1))), xs, jnp.zeros((T, 2), bool)
+
+
+def test_a_gradient_that_is_not_finite_is_seen_at_its_lag_and_behind_it():
+    memory, state, xs, resets = root_data()
+    norms = lag_norms(memory, state, xs, resets, jnp.ones((T, 2, 1))).total
+    for t in range(T):
+        for k in range(t + 1):
+            crosses = t >= 2 > t - k  # from h₂ or later back to h₁ or h₀; later steps are no matter for an earlier loss
+            np.testing.assert_allclose(norms[t, k], [np.inf if crosses else k * np.log(0.5), k * np.log(0.5)])
+    gradient = jax.grad(lambda x: jnp.sum(memory.unroll(state, xs.at[0, 0, 0].set(x), resets)[1][-1]))
+    assert not np.isfinite(gradient(0.0))  # as in training
+
+    d_ys = jnp.zeros((T, 2, 1)).at[-1].set(1.0)
+    flow = measure_flow(memory, state, xs, resets, d_ys, required_lag=5)
+    assert (flow.horizon.not_finite_from, flow.horizon.lag, flow.horizon.measured) == (4, 3, 5)
+    assert not flow.horizon.censored
+    assert flow.horizon.growth == pytest.approx(0.5)
+    assert flow.verdict.headline == "Gradients are not finite from lag 4 on, the task needs 5"
+    record = flow.record()
+    assert (record["not_finite_from"], record["horizon"], record["censored"]) == (4, 3, False)
+    assert record["log10_ratios"][4:] == record["log10_norms"][0][4:] == [None, None]
+    json.dumps(record, allow_nan=False)
+    healthy = measure_flow(memory, state, xs.at[1:3].set(0.0), resets, d_ys)
+    assert healthy.record()["not_finite_from"] is None
+
+
+def test_the_path_of_a_state_that_is_not_finite_is_named():
+    memory = random_memory("lstm")
+    state, xs, resets, d_ys = data(memory)
+    flow = measure_flow(memory, state, xs.at[1, 1].set(jnp.nan), resets, d_ys)
+    assert flow.horizon.not_finite_from == 1  # at lag 0 there is the gradient of the output alone
+    assert flow.record()["path_not_finite_from"] == {"h": 1, "c": 1}
+    assert flow.verdict.headline == "Gradients are not finite from lag 1 on"
 
 
 def test_sources_are_spread_over_the_losses_and_hold_the_last():

@@ -52,6 +52,33 @@ def test_losses_without_a_gradient_are_left_out():
     assert (none.lag, none.measured, none.growth) == (0, 0, None)
 
 
+@pytest.mark.parametrize("first", [0, 1, 20, 59])
+def test_the_horizon_ends_before_what_is_not_finite(first):
+    """In one row alone, and of a gradient that would otherwise reach the end of the data."""
+    norms = curve(0.999, 60, rows=3)
+    norms[0, first:, 1] = np.inf
+    horizon = gradient_horizon(norms)
+    assert (horizon.not_finite_from, horizon.lag, horizon.measured) == (first, max(first - 1, 0), 59)
+    assert not horizon.censored
+    assert f"not finite from lag {first}" in str(horizon)
+    assert np.isnan(horizon.log_ratios[first:]).all()
+    np.testing.assert_allclose(horizon.log_ratios[:first], np.log(0.999) * np.arange(first), atol=1e-12)
+    assert (horizon.growth is None) == (first < 3)
+    assert np.isposinf(mean_log_norms(norms)[0, first:]).all()
+    verdict = flow_verdict(make_memory("gru", 2, 3, key=jax.random.key(0)), horizon, 50)
+    where = f" from lag {first} on" if first else ""
+    assert verdict.headline == f"Gradients are not finite{where}, the task needs 50"
+
+
+def test_what_is_not_finite_counts_where_the_loss_itself_has_no_gradient():
+    """0 · ∞ in its row makes the gradient of the weights NaN all the same."""
+    norms = curve(0.9, 5, rows=2)
+    norms[0, 2:, 0], norms[0, :, 1] = np.nan, [-np.inf, -np.inf, -np.inf, np.inf, np.inf]
+    horizon = gradient_horizon(norms)
+    assert (horizon.lag, horizon.measured, horizon.not_finite_from) == (1, 1, 3)
+    assert not horizon.censored
+
+
 def test_numbers_beyond_any_float_stay_finite():
     for growth in (1e-3, 1e3):
         horizon = gradient_horizon(curve(growth, 1_000, rows=2))

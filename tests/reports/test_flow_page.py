@@ -15,6 +15,7 @@ from throughtime.gradients.flow import measure_flow
 from throughtime.memory import make_memory
 from throughtime.reports import FlowHistory, render
 from throughtime.reports.flow import figures_table, flow_page, heat_map
+from throughtime.reports.flow.lags import horizon_over_training, lag_curves
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,6 +100,20 @@ def test_the_table_has_every_single_figure():
         "at least 26 (95%: 26 to 26)"
         in dict(figures_table(record("elman", f="identity", spectral_radius=1.5)))["Gradient horizon"]
     )
+
+
+def test_what_is_not_finite_is_said_and_drawn():
+    broken = record("lstm") | {"not_finite_from": 5, "path_not_finite_from": {"h": None, "c": 6}}
+    rows = dict(figures_table(broken))
+    assert rows["Gradient not finite"] == "from lag 5 on"
+    assert "not finite from lag 6 on" in rows["Horizon through c alone"]
+    assert "not finite" not in rows["Horizon through h alone"]
+    assert "In the grey area it is not finite." in flow_page("LSTM", "A test.", {"network": broken}, "x")
+    assert "not finite from 5" in lag_curves(broken, "a")
+    older = {name: value for name, value in record("lstm").items() if "not_finite" not in name}
+    assert lag_curves(older, "a") == lag_curves(record("lstm"), "a") != lag_curves(broken, "a")
+    drawn = horizon_over_training([0, 10], [record("lstm"), broken], "a")
+    assert drawn != horizon_over_training([0, 10], [record("lstm"), older], "a")
 
 
 def test_the_same_record_gives_the_same_bytes():

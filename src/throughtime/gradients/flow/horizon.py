@@ -6,7 +6,8 @@ From the norms ‖∂L_t/∂h_{t−k}‖ of many losses t and batch rows b, the 
 
 both sums over the pairs (t, b) for which step t − k lies in the same episode: lags that cross the start of an episode
 are left out, not counted as zeros. The horizon is the longest lag with r(k) ≥ 1%; the growth per step is exp of the
-least-squares slope of log r(k) over k ≥ 1.
+least-squares slope of log r(k) over k ≥ 1. Where a gradient is infinite or NaN, no ratio exists from its lag on: the
+horizon then lies before it.
 
 Intervals are percentile bootstraps over the rows of the batch (1,000 resamples of rows, fixed seed): they say how much
 other data of the same kind would change the figures, not how another training would turn out.
@@ -32,7 +33,8 @@ class Horizon:
         growth: the factor by which the norm changes from one lag to the next, or None where fewer than two lags have a
             gradient.
         growth_interval: its 95% interval over the batch, or None.
-        log_ratios: `[measured + 1]`, log r(k); −inf where the gradient is exactly zero.
+        log_ratios: `[measured + 1]`, log r(k); −inf where the gradient is exactly zero, NaN from `not_finite_from` on.
+        not_finite_from: the first lag at which the gradient of any loss is not finite, or None.
     """
 
     lag: int
@@ -41,13 +43,16 @@ class Horizon:
     growth: float | None
     growth_interval: tuple[float, float] | None
     log_ratios: np.ndarray
+    not_finite_from: int | None = None
 
     @property
     def censored(self) -> bool:
         """Whether the horizon reaches the end of the data: it is `lag` *or more*."""
-        return self.lag >= self.measured
+        return self.not_finite_from is None and self.lag >= self.measured
 
     def __str__(self) -> str:
+        if self.not_finite_from is not None:
+            return f"{self.lag}, not finite from lag {self.not_finite_from} on"
         return f"at least {self.lag}" if self.censored else f"{self.lag}"
 
 
@@ -55,14 +60,19 @@ def gradient_horizon(log_norms: Float[np.ndarray, "S K B"], *, threshold: float 
     """The horizon, the growth and their intervals.
 
     Args:
-        log_norms: as in `LagNorms.total` (or one of its parts): NaN where a lag does not exist.
+        log_norms: as in `LagNorms.total` (or one of its parts): NaN where a lag does not exist, +inf where the gradient
+            is not finite.
         threshold: the share of lag 0's norm that still counts.
         seed: of the bootstrap.
     """
     B = log_norms.shape[2]
     base = log_norms[:, :1]  # [S, 1, B]
-    exists = ~np.isnan(log_norms) & np.isfinite(base)
+    exists = ~np.isnan(log_norms) & (base > -np.inf)
     measured = int(np.max(np.flatnonzero(exists.any(axis=(0, 2))), initial=0))
+    bad = np.flatnonzero(np.isposinf(log_norms).any(axis=(0, 2)))
+    not_finite_from = int(bad[0]) if bad.size else None
+    if not_finite_from is not None:
+        exists[:, not_finite_from:] = False
     exists, log_norms = exists[:, : measured + 1], log_norms[:, : measured + 1]
     above, top = _squares(log_norms, exists)
     below, bottom = _squares(np.broadcast_to(base, exists.shape), exists)
@@ -83,15 +93,19 @@ def gradient_horizon(log_norms: Float[np.ndarray, "S K B"], *, threshold: float 
         if np.isfinite(slopes).any():
             quantiles = np.nanquantile(slopes, (0.025, 0.975))
             growth_interval = (float(quantiles[0]), float(quantiles[1]))
-    return Horizon(lag, interval, measured, float(growth) if np.isfinite(growth) else None, growth_interval, whole[0])
+    growth = float(growth) if np.isfinite(growth) else None
+    return Horizon(lag, interval, measured, growth, growth_interval, whole[0], not_finite_from)
 
 
 def mean_log_norms(log_norms: Float[np.ndarray, "S K B"]) -> Float[np.ndarray, "S K"]:
-    """Logarithm of the root mean square over the rows in which a lag exists; NaN where it does in none."""
+    """Logarithm of the root mean square over the rows in which a lag exists; NaN where it does in none.
+
+    +inf where it is not finite in one of them.
+    """
     exists = ~np.isnan(log_norms)
     largest = np.max(np.where(exists, log_norms, -np.inf), axis=2, keepdims=True)
     shift = np.where(np.isfinite(largest), largest, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         squares = np.where(exists, np.exp(2 * (log_norms - shift)), 0.0).sum(axis=2)
         return 0.5 * np.log(squares / exists.sum(axis=2)) + shift[..., 0]
 

@@ -92,7 +92,7 @@ def jacobian_products(
     product = np.broadcast_to(np.eye(N), (B, N, N))
     log_scale, reset = np.zeros(B), np.zeros(B, bool)
     values = np.full((len(lags), B, N), np.nan)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         for k in range(lags[-1] + 1):
             if k > 0:
                 reset = reset | resets[T - k]

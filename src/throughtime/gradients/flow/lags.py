@@ -35,7 +35,7 @@ class LagNorms:
     """Natural logarithms of gradient norms by source t, lag k and batch row, `[S, K, B]`, K = T lags from 0.
 
     NaN where step t − k does not belong to the episode of step t, or lies before the data; −inf where the gradient is
-    exactly zero.
+    exactly zero; +inf where it is not finite (infinite or NaN), and at all lags behind such a one.
 
     Args:
         sources: `[S]`, the times t of the losses, ascending.
@@ -84,8 +84,8 @@ def lag_norms(
     exists = times[..., None] >= starts[:, None]
 
     def by_lag(record: np.ndarray) -> np.ndarray:  # [T, S, B] -> [S, K, B]
-        rows = record[np.maximum(times, 0), np.arange(len(sources))[:, None]]
-        return np.where(exists, rows.astype(np.float64), np.nan)
+        rows = record[np.maximum(times, 0), np.arange(len(sources))[:, None]].astype(np.float64)
+        return np.where(exists, np.where(np.isnan(rows), np.inf, rows), np.nan)
 
     total, leaves, paths = records
     total = by_lag(total)
@@ -140,9 +140,9 @@ def _backward(memory, state, xs, resets, d_ys, sources):
 
         _, vjp = jax.vjp(advance, inexact)
         (d_before,) = jax.vmap(jax.vmap(lambda a, h: vjp((a, h))), (0, None))(d_state, d_hidden)
-        d_before = jax.tree.map(
-            lambda a: jnp.where(pad_right(reset[None, None], a.ndim), jnp.zeros_like(a), a), d_before
-        )
+        # Exactly zero across a reset and before a source is met: 0 · ∞, of a Jacobian that is not finite, would be NaN.
+        none = reset[None, None] | (sources < time)[None, :, None]
+        d_before = jax.tree.map(lambda a: jnp.where(pad_right(none, a.ndim), jnp.zeros_like(a), a), d_before)
         unit, log_norm = _normalise(_separate(d_before, P), 3)
         return (unit, log_scale + log_norm), (log_scale, parts)
 

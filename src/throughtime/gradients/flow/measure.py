@@ -49,18 +49,20 @@ class Flow:
     verdict: FlowVerdict
 
     def summary(self) -> dict[str, Any]:
-        """The figures as JSON takes them; what does not exist, and the logarithm of 0, is None."""
+        """The figures as JSON takes them; what does not exist or is not finite, and the logarithm of 0, is None."""
         horizon, radii = self.horizon, self.jacobian_radii
         summary = {
             "horizon": horizon.lag,
             "horizon_interval": horizon.interval,
             "censored": horizon.censored,
+            "not_finite_from": horizon.not_finite_from,
             "measured_lags": horizon.measured,
             "required_lag": self.required_lag,
             "growth_per_step": horizon.growth,
             "growth_interval": horizon.growth_interval,
             "path_horizons": {name: path.lag for name, path in self.path_horizons.items()},
             "path_growths": {name: path.growth for name, path in self.path_horizons.items()},
+            "path_not_finite_from": {name: path.not_finite_from for name, path in self.path_horizons.items()},
             "spectral_radius": self.recurrent_radii,
             "jacobian_spectral_radius": None if radii is None else float(np.median(radii)),
             "saturation": {name: {"closed": a, "open": b} for name, (a, b) in self.saturation.items()},
@@ -131,7 +133,7 @@ def measure_flow(
         jacobians, cut = _last_jacobians(*args, rows, max(1, JACOBIAN_NUMBERS // (rows * numbers**2)))
         radii, products = jacobian_radii(jacobians), jacobian_products(jacobians, cut)
     verdict = flow_verdict(memory, horizon, required_lag, bptt_length=bptt_length)
-    if not bool(jnp.isfinite(d_ys).all()):  # where it is not, lags drop out as if they did not exist
+    if not bool(jnp.isfinite(d_ys).all()):  # then the memory is not to blame
         verdict = FlowVerdict(
             "Gradients are not finite",
             ("The gradient of the loss with respect to the memory's outputs has NaN or infinite values.",),

@@ -23,9 +23,9 @@ def flow_verdict(
 ) -> FlowVerdict:
     """Whether gradients explode, vanish or reach, compared with what a task needs.
 
-    They *explode* where the growth per step is above 1 (its interval too) and the norm at the longest lag more than
-    ten times that at lag 0; else they *vanish* where they fall below 1% of lag 0 for good within the data; else they
-    *reach* as far as was measured.
+    They are *not finite* where one is infinite or NaN. Else they *explode* where the growth per step is above 1 (its
+    interval too) and the norm at the longest lag more than ten times that at lag 0; else they *vanish* where they fall
+    below 1% of lag 0 for good within the data; else they *reach* as far as was measured.
 
     Args:
         memory: what was measured: it decides which remedies apply.
@@ -36,6 +36,8 @@ def flow_verdict(
     lag, growth, end = horizon.lag, horizon.growth, float(horizon.log_ratios[-1])
     needs = "" if required_lag is None else f", the task needs {required_lag}"
     changes = () if growth is None else (f"From one lag to the next the norm changes by a factor of {growth:.3g}.",)
+    if horizon.not_finite_from is not None:
+        return _not_finite(horizon, needs)
     if not horizon.measured:
         return FlowVerdict(
             "No gradient over time was measured",
@@ -80,6 +82,21 @@ def flow_verdict(
         return FlowVerdict(f"Gradients reach back {_steps(lag)}{needs}", (falls, *changes, *close))
     remedies = _against_vanishing(memory, required_lag)
     return FlowVerdict(f"Gradients vanish at lag {lag}{needs}", (falls, *changes, remedies))
+
+
+def _not_finite(horizon: Horizon, needs: str) -> FlowVerdict:
+    first, lag = horizon.not_finite_from, horizon.lag
+    where = f" from lag {first} on" if first else ""
+    before = f"At the lags before it is finite, and at least 1% of lag 0's up to lag {lag}."
+    return FlowVerdict(
+        f"Gradients are not finite{where}{needs}",
+        (
+            f"At lag {first} the gradient of one loss or more is infinite or NaN, and the gradient of the weights with "
+            "it: no update can be made of it.",
+            *((before,) if first else ()),
+            "Look for a root, a logarithm or a division at 0 in a step of the memory, or for numbers that overflow.",
+        ),
+    )
 
 
 def _steps(lag: int) -> str:

@@ -48,7 +48,7 @@ def lag_curves(record: Record, name: str, *, narrow: bool = False) -> str:
         (f"through {path} alone", colour, (0, (5, 2)), floats(values))
         for (path, values), colour in zip(record["path_log10_ratios"].items(), PATHS, strict=False)
     ]
-    needed, horizon = record["required_lag"], record["horizon"]
+    needed, horizon, bad = record["required_lag"], record["horizon"], record.get("not_finite_from")
     last = max(len(whole) - 1, needed or 0, 1)
 
     def draw(figure: Figure) -> None:
@@ -60,6 +60,8 @@ def lag_curves(record: Record, name: str, *, narrow: bool = False) -> str:
         axes.set(xlim=(0, last), ylim=(low - margin, high + margin))
         frame(axes, narrow)
         axes.axhline(-2, color=GREY, linewidth=1, linestyle=(0, (3, 3)))
+        if bad is not None:
+            axes.axvspan(max(bad - 0.5, 0), last, color=ABSENT, linewidth=0)
         if record["horizon_interval"] is not None:
             axes.axvspan(*record["horizon_interval"], color=WHOLE, alpha=0.12, linewidth=0)
         for _, colour, dashes, values in curves:
@@ -69,6 +71,7 @@ def lag_curves(record: Record, name: str, *, narrow: bool = False) -> str:
             axes.axvline(needed, color=INK, linewidth=1.2)
             above(figure, f"task needs {needed}", needed / last, left, width - left - right, top - 6, INK)
         words = f"horizon {horizon}" + (" or more" if record["censored"] else "")
+        words += "" if bad is None else f", not finite from {bad}"
         above(figure, words, horizon / last, left, width - left - right, top - 22, WHOLE)
         text_at(figure, 0, 12, "norm ÷ norm at lag 0", color=GREY, size=12)
         text_at(figure, width - right, height - 4, "lag k, steps", ha="right", color=GREY, size=12)
@@ -152,6 +155,7 @@ def horizon_over_training(steps: Sequence[int], records: Sequence[Record], name:
     lags = np.array([record["horizon"] for record in records], float)
     bounds = np.array([record["horizon_interval"] or (record["horizon"],) * 2 for record in records], float)
     ends = np.array([record["censored"] for record in records])
+    bad = np.array([record.get("not_finite_from") is not None for record in records])
     needed = records[-1]["required_lag"]
 
     def draw(figure: Figure) -> None:
@@ -161,7 +165,9 @@ def horizon_over_training(steps: Sequence[int], records: Sequence[Record], name:
         axes.fill_between(steps, bounds[:, 0], bounds[:, 1], color=WHOLE, alpha=0.15, linewidth=0)
         axes.plot(steps, lags, color=WHOLE, linewidth=2)
         style: dict[str, Any] = {"color": WHOLE, "linestyle": "none", "clip_on": False, "zorder": 3}
-        axes.plot(np.asarray(steps)[~ends], lags[~ends], marker="o", markersize=5, markeredgewidth=0, **style)
+        dots = ~ends & ~bad
+        axes.plot(np.asarray(steps)[dots], lags[dots], marker="o", markersize=5, markeredgewidth=0, **style)
+        axes.plot(np.asarray(steps)[bad], lags[bad], marker="x", markersize=8, markeredgewidth=2, **style)
         axes.plot(np.asarray(steps)[ends], lags[ends], marker="^", markersize=7, markerfacecolor="white", **style)
         axes.spines.left.set_visible(False)
         axes.grid(axis="y")

@@ -51,7 +51,8 @@ def training_section(label: str, steps: Sequence[int], records: Sequence[Record]
     if len(records) > 1:
         caption = (
             "The gradient horizon at each look; the band is its 95% interval over the sequences. A hollow triangle: "
-            "the gradient reached the end of the data, so the horizon is that or more."
+            "the gradient reached the end of the data, so the horizon is that or more. A cross: beyond it the gradient "
+            "was not finite."
         )
         over_time = _both(lambda narrow: horizon_over_training(steps, records, name, narrow=narrow), caption)
     return section(
@@ -68,7 +69,9 @@ def _figures(record: Record, name: str) -> list[str]:
         _both(
             lambda narrow: lag_curves(record, name, narrow=narrow),
             "How much of the gradient is left at each lag. The dot is the horizon, the band its 95% interval, the "
-            "dashed grey line 1% of lag 0." + _path_words(record),
+            "dashed grey line 1% of lag 0."
+            + " In the grey area it is not finite." * (record.get("not_finite_from") is not None)
+            + _path_words(record),
             _path_key(record),
         )
     ]
@@ -78,7 +81,7 @@ def _figures(record: Record, name: str) -> list[str]:
             _both(
                 lambda narrow: heat_map(record, name, narrow=narrow),
                 "The gradient norm ‖∂Lₜ/∂hₜ₋ₖ‖, root mean square over the sequences; grey where step t − k is not in "
-                f"the same episode (or the gradient is exactly zero).{needs}",
+                f"the same episode (or the gradient is exactly zero, or not finite).{needs}",
             )
         )
     if record.get("singular_value_lags") and len(record["singular_value_lags"]) > 1:
@@ -102,6 +105,8 @@ def _figures(record: Record, name: str) -> list[str]:
 def figures_table(record: Record) -> list[tuple[str, str]]:
     """Names and values of all single figures, for a page or a terminal."""
     rows = [("Gradient horizon", _horizon(record))]
+    if record.get("not_finite_from") is not None:  # looks of older runs do not say
+        rows.append(("Gradient not finite", f"from lag {record['not_finite_from']} on"))
     if record["required_lag"] is not None:
         rows.append(("Lag that the task needs", str(record["required_lag"])))
     if record["growth_per_step"] is not None:
@@ -109,8 +114,9 @@ def figures_table(record: Record) -> list[tuple[str, str]]:
             ("Growth of the norm per step", _with_interval(record["growth_per_step"], record["growth_interval"]))
         )
     for path, lag in record["path_horizons"].items():
-        growth = record["path_growths"][path]
-        rows.append((f"Horizon through {path} alone", f"{lag}" + ("" if growth is None else f" (growth {growth:.3g})")))
+        growth, first = record["path_growths"][path], record.get("path_not_finite_from", {}).get(path)
+        words = f"{lag}" if first is None else f"{lag}, not finite from lag {first} on"
+        rows.append((f"Horizon through {path} alone", words + ("" if growth is None else f" (growth {growth:.3g})")))
     if record["jacobian_spectral_radius"] is not None:
         rows.append(("Spectral radius of a step's Jacobian, median", f"{record['jacobian_spectral_radius']:.4g}"))
     rows += [(f"Spectral radius of {name}", f"{radius:.4g}") for name, radius in record["spectral_radius"].items()]
