@@ -116,6 +116,17 @@ def test_dates_are_what_strptime_reads_and_no_date_is_in_two_splits():
     assert {form for split in splits for form in split.forms.tolist()} == set(range(len(FORMS)))
 
 
+def test_attention_shows_the_decoder_what_a_floor_without_memory_would_have_to_hide():
+    """Without memory, and with attention: what is said depends on the first character as well as on the last."""
+    sources = jax.nn.one_hot(jnp.asarray([[1, 2], [3, 3]]), len(CHARACTERS))  # two dates that end alike
+    for task in (DatesToISO(examples=50), DatesToISO(examples=50, attention=False)):
+        model = task.model(task.load(), replace(task.defaults("none"), hidden_size=4), jax.random.key(0))
+        logits = model(sources, jnp.asarray([2, 2]), jnp.full((1, 2), FIRST_SYMBOL))
+        told = bool(np.any(np.asarray(logits[:, 0]) != np.asarray(logits[:, 1])))
+        assert told == task.attention
+        assert task.memoryless_score == (None if told else 0.0)
+
+
 def test_ordinals():
     write = FORMS["the 31st of december, 1999"]
     said = [write(date(2000, 5, n)).split()[1] for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31)]

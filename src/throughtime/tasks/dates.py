@@ -105,9 +105,12 @@ class DatesToISO(Task):
         ScheduledSampling(self.own)
 
     @property
-    def memoryless_score(self) -> float:
-        """An encoder that sees the last character alone does not know the date."""
-        return 0.0
+    def memoryless_score(self) -> float | None:
+        """An encoder that sees the last character alone does not know the date.
+
+        Not known with attention, which shows the decoder all characters at once.
+        """
+        return None if self.attention else 0.0
 
     def defaults(self, memory: str) -> TaskConfig:
         """A GRU of 96 units."""
