@@ -21,6 +21,7 @@ from throughtime.tasks.melody.corpus import LOWEST, SIXTEENTHS, read_soprano, sp
 from throughtime.tasks.melody.listener import (
     FIRST_DURATION,
     FIRST_PITCH,
+    MOST_NOTES,
     NUM_TOKENS,
     PITCHES,
     Listener,
@@ -202,7 +203,7 @@ def heard_by_hand(tokens, seed):
         if whole:
             notes.append(whole)
         best, followed = 0, None
-        for end in range(1, len(notes)):  # the repetition ends before note `end`
+        for end in range(1, min(len(notes), MOST_NOTES)):  # the repetition ends before note `end`
             k = 0
             while k < end and notes[end - 1 - k] == notes[-1 - k]:
                 k += 1
@@ -245,6 +246,27 @@ def test_a_listener_counts(listener):
     np.testing.assert_allclose(together, ys, atol=1e-6)
     for a, b in zip(jax.tree.leaves(last), jax.tree.leaves(state), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_beyond_the_notes_that_are_kept_a_listener_finds_what_is_among_them(listener):
+    """Notes 129 to 132 repeat 125 to 128, the last ones kept; what followed the last of them is not known."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers((1, 0), (PITCHES, len(SIXTEENTHS)), (MOST_NOTES - 1, 2))
+    kept = [(5, 3), *map(tuple, drawn.tolist())]
+    notes = kept + kept[-4:] + kept[:3]
+    tokens = [BOS, *(token for pitch, duration in notes[1:] for token in (P + pitch, D + duration))]
+    seed = np.eye(NUM_TOKENS)[[P + 5, D + 3]].sum(axis=0)
+    one_hot = np.eye(NUM_TOKENS)[tokens]
+    xs = np.concatenate([one_hot, np.broadcast_to(seed, one_hot.shape)], axis=-1)[:, None]
+    _, ys = listener.unroll(listener.initial_state(1), jnp.asarray(xs, jnp.float32), jnp.zeros((len(xs), 1), bool))
+    repeated = np.asarray(ys)[:, 0, 3 + PITCHES :]
+    said = [int(row.argmax()) if row.any() else -1 for row in repeated]
+    assert said == [heard[-1] for heard in heard_by_hand(tokens, (5, 3))]
+    assert said[2 * MOST_NOTES :: 2] == [
+        *(P + kept[n][0] for n in (125, 126, 127)),
+        -1,
+        *(P + kept[n][0] for n in (1, 2, 3)),
+    ]
 
 
 def test_a_listener_that_is_reset_has_heard_nothing(listener):

@@ -26,7 +26,8 @@ LONG = 8
 Hears = Literal["all", "beats", "notes"]
 
 MOST_NOTES = 128
-"""Notes that are kept to find repetitions in; later ones are compared, but not kept."""
+"""Notes of a melody that are kept. Later ones are compared with these, but not kept: what they repeat is heard where it
+is among the first 128, with the note that followed it."""
 
 _LENGTH_OF = np.zeros(NUM_TOKENS, np.int32)
 _LENGTH_OF[FIRST_DURATION:] = SIXTEENTHS
@@ -203,10 +204,11 @@ def _hear(heard: Heard, token: Array, seed_pitch: Array, seed_duration: Array) -
     kept = jnp.where(here, note, heard.notes)
     notes, runs = select_rows(complete, (kept, runs), (heard.notes, heard.runs))
 
-    # The note that followed the longest run, the latest of equals.
-    where = jnp.argmax(runs * MOST_NOTES + jnp.arange(MOST_NOTES)[None], axis=1)[:, None]
-    match = jnp.max(runs, axis=1)
-    followed = jnp.take_along_axis(notes, jnp.minimum(where + 1, MOST_NOTES - 1), axis=1)[:, 0]
+    # The note that followed the longest run, the latest of equals; what followed the last note kept is not known.
+    ends = runs[:, :-1]
+    where = jnp.argmax(ends * MOST_NOTES + jnp.arange(MOST_NOTES - 1)[None], axis=1)[:, None]
+    match = jnp.max(ends, axis=1)
+    followed = jnp.take_along_axis(notes, where + 1, axis=1)[:, 0]
     then_pitch, then_duration = jnp.divmod(followed, len(SIXTEENTHS))
     repeated = jnp.where(complete, FIRST_PITCH + then_pitch, FIRST_DURATION + then_duration)
     known = (match > 0) & (followed >= 0) & (complete | (then_pitch == pending))
