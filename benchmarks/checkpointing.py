@@ -5,18 +5,22 @@
 GRU 128, batch 16, sequences of 1,000, 10,000 and 100,000 steps. The segment is the longest that `segment_for_budget`
 finds for 64 MiB. Each measurement is a process of its own, for its peak resident memory; the two methods take turns,
 so that a busy machine slows both. `temp` is what XLA sets aside for the compiled gradient, `rss` by how much the
-process's peak rose above what it had before. Where full BPTT does not fit into the memory that is free, its figures
-are extrapolated from a tenth of T, and marked. Prints a table on stderr and one JSON object on stdout.
+process's resident memory rises, at its peak, while gradients are taken: what the compiler used before is not in it.
+Where full BPTT does not fit into the memory that is free, its figures are extrapolated from a tenth of T, and marked.
+Needs Linux. Prints a table on stderr and one JSON object on stdout.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import equinox as eqx
@@ -36,9 +40,26 @@ def squared_error(y: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.sum(jnp.square(y - target))
 
 
-def peak() -> int:
-    """The process's peak resident memory, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+@contextmanager
+def peak_rise() -> Iterator[list[int]]:
+    """Puts into the list by how many bytes the process's resident memory rose, at its peak, in the block.
+
+    Linux counts the peak (VmHWM) from the last time that 5 was written to clear_refs. What was used and freed before is
+    given back first: reused pages would not be seen to rise.
+    """
+    rise: list[int] = []
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = kilobytes("/proc/self/status", "VmRSS")
+    yield rise
+    rise.append(1024 * (kilobytes("/proc/self/status", "VmHWM") - before))
+
+
+def kilobytes(path: str, name: str) -> int:
+    """A number of a table that Linux keeps."""
+    lines = Path(path).read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def measure(method: str, T: int, run: bool) -> dict:
@@ -59,13 +80,13 @@ def measure(method: str, T: int, run: bool) -> dict:
     if method == "checkpointed":
         result |= {"segment": segment, "counted": checkpointed_bytes(memory, BATCH, T, segment)}
     if run:
-        before = peak()
-        for _ in range(2 if T <= 10_000 else 1):
-            start = time.perf_counter()
-            value, grads = jax.block_until_ready(gradient(*given))
-            result["seconds"] = time.perf_counter() - start
+        with peak_rise() as rise:
+            for _ in range(2 if T <= 10_000 else 1):
+                start = time.perf_counter()
+                value, grads = jax.block_until_ready(gradient(*given))
+                result["seconds"] = time.perf_counter() - start
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(eqx.filter(grads, eqx.is_array))))
-        result |= {"rss": peak() - before, "loss": float(value), "gradient_norm": float(norm)}
+        result |= {"rss": rise[0], "loss": float(value), "gradient_norm": float(norm)}
     return result
 
 
@@ -80,8 +101,7 @@ def child(method: str, T: int, run: bool) -> dict:
 
 def available() -> int:
     """Free memory in bytes, as Linux counts it."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    return 1024 * kilobytes("/proc/meminfo", "MemAvailable")
 
 
 def compare(T: int, repeats: int) -> dict:
