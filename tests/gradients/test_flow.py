@@ -362,6 +362,30 @@ def test_gate_activations_are_those_of_the_equations():
         np.testing.assert_allclose(values, 1 / (1 + np.exp(-pre)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["mingru", "minlstm"])
+def test_gates_of_the_input_alone_are_those_of_the_equations(name):
+    memory = random_memory(name)
+    state, xs, resets, _ = data(memory)
+
+    def sigma(gate):
+        weights = {key: np.asarray(a) for key, a in memory.gate(gate).items()}
+        return 1 / (1 + np.exp(-(np.asarray(xs) @ weights["weight_xh"] + weights["bias_h"])))
+
+    if name == "mingru":
+        expected = {"update": sigma("update")}
+    else:  # scaled to sum to 1, as they act on the state
+        f, i = sigma("forget"), sigma("input")
+        expected = {"forget": f / (f + i), "input": i / (f + i)}
+    for t in range(T):
+        gates = memory.gate_activations(state, memory.project(xs[t]))
+        assert gates.keys() == expected.keys()
+        for gate, values in gates.items():
+            np.testing.assert_allclose(values, expected[gate][t], rtol=1e-12, err_msg=gate)
+    saturation = gate_saturation(memory, state, xs, resets)
+    for gate, values in expected.items():
+        assert saturation[gate] == pytest.approx((np.mean(values < 0.05), np.mean(values > 0.95)))
+
+
 def test_spectral_radii_are_named_after_their_matrices():
     key = jax.random.key(0)
     stack = make_memory("gru", I, H, num_layers=2, dtype=np.float64, key=key)

@@ -13,6 +13,7 @@ import pytest
 
 from throughtime.cli import main
 from throughtime.core import ConfigError
+from throughtime.gradients.flow import gate_saturation
 from throughtime.memory import GRU
 from throughtime.memory.architectures import BOS, EOS
 from throughtime.tasks import Progress, TaskResult
@@ -267,6 +268,21 @@ def test_beyond_the_notes_that_are_kept_a_listener_finds_what_is_among_them(list
         -1,
         *(P + kept[n][0] for n in (1, 2, 3)),
     ]
+
+
+def test_the_gates_of_a_listener_are_its_memorys(listener):
+    """Against those of the GRU on what it is told: a closed update gate lets only the candidate through."""
+    closed = eqx.tree_at(lambda m: m.memory.bias_h, listener, listener.memory.bias_h.at[3:6].set(-30.0))
+    xs, resets = inputs(), jnp.zeros((T, B), bool)
+    assert gate_saturation(closed, closed.initial_state(B), xs, resets)["update"] == (1.0, 0.0)
+    state, _ = listener.unroll(listener.initial_state(B), xs[:5], resets[:5])
+    gates = listener.gate_activations(state, listener.project(xs[5]))
+    after, _ = listener.step(state, xs[5])
+    h, z = np.asarray(state.memory.h), np.asarray(gates["update"])
+    candidate = (np.asarray(after.memory.h) - z * h) / (1 - z)  # h' = (1 − z) n + z h
+    assert np.all(np.abs(candidate) < 1)
+    without, _ = closed.step(state, xs[5])  # z = 0
+    np.testing.assert_allclose(without.memory.h, candidate, atol=1e-5)
 
 
 def test_a_listener_that_is_reset_has_heard_nothing(listener):

@@ -105,6 +105,11 @@ class Listener(Memory):
         inner, h = self.memory.step(state.memory, self._inputs(projected, heard.signals))
         return ListenerState(heard, inner), self._outputs(h, heard.signals)
 
+    def gate_activations(self, state: ListenerState, projected: Float[Array, "B I"]) -> dict[str, Float[Array, "B H"]]:
+        """The memory's."""
+        heard = _hear(state.heard, *_tokens(projected))
+        return self.memory.gate_activations(state.memory, self.memory.project(self._inputs(projected, heard.signals)))
+
     def unroll(
         self, state: ListenerState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: Any = None
     ) -> tuple[ListenerState, Float[Array, "T B O"]]:
