@@ -1,63 +1,28 @@
 """Where the ink goes: px for the nodes, lines and labels of a graph."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from throughtime.insight.drawing._geometry import DOT, LINE, RADIUS, SMALL, TEXT, Box, Label, Line, Panel, Point
+from throughtime.insight.drawing._rows import Rows
 from throughtime.insight.drawing._text import Px, width
 from throughtime.insight.drawing.graph import Drawing, Edge, Graph, Node, shape_text
 
-LANE, ROW, FAN = 50, 46, 120  # height of a path through time but for its weights; least gaps between rows
 BESIDE, LOOP = 13, 26  # how far lines run beside a cell, and how far loops reach out
 GAP = 13  # between the taps that come from steps left out
 
 
 def panels(drawing: Drawing, symbols: Mapping[str, str]) -> list[Panel]:
     """All graphs of a drawing, with the same rows at the same height."""
-    rows = _Rows(drawing.graphs)
+    rows = Rows(drawing.graphs)
     return [_Place(graph, rows, symbols).panel() for graph in drawing.graphs]
-
-
-class _Rows:
-    """The height of each row, shared by all graphs of a drawing."""
-
-    def __init__(self, graphs: Sequence[Graph]):
-        edges = [edge for graph in graphs for edge in graph.edges]
-        nodes = [node for graph in graphs for node in graph.nodes]
-        through_time = (len(e.weights) for e in edges if e.kind in ("time", "loop", "back"))
-        self.lane = LANE + LINE * max(1, max(through_time, default=1))
-        heights: dict[int, Px] = defaultdict(float)
-        for node in nodes:
-            heights[node.row] = max(heights[node.row], self.height(node))
-        row_of = {(graph.form, node.id): node.row for graph in graphs for node in graph.nodes}
-        gaps: dict[int, Px] = defaultdict(lambda: 30.0)
-        for graph in graphs:
-            for edge in graph.edges:
-                if edge.kind in ("up", "tap"):
-                    least = FAN if edge.kind == "tap" else max(ROW, LINE * len(edge.weights) + 22)
-                    row = row_of[graph.form, edge.target]
-                    gaps[row] = max(gaps[row], least)
-        self.y: dict[int, Px] = {}
-        order, y = sorted(heights), 0.0
-        for below, row in zip([order[0], *order], order, strict=False):
-            y -= (heights[below] / 2 + gaps[row] + heights[row] / 2) * (row != below)
-            self.y[row] = y
-
-    def height(self, node: Node) -> Px:
-        if node.kind == "cell" or (node.kind == "gap" and node.row):
-            return max(self.lane * node.lanes, 30 + LINE * (1 + len(node.weights)))
-        return 2 * (DOT if node.kind == "sum" else RADIUS)
-
-    def path(self, box: Box, node: Node, lane: int) -> Px:
-        """The height of a path through time at a cell: the first lowest, with more room below it for its labels."""
-        return box.y + ((node.lanes - 1) / 2 - lane) * self.lane - (LANE - 2 * LINE) / 4
 
 
 class _Place:
     """One graph."""
 
-    def __init__(self, graph: Graph, rows: _Rows, symbols: Mapping[str, str]):
+    def __init__(self, graph: Graph, rows: Rows, symbols: Mapping[str, str]):
         self.graph, self.rows, self.symbols = graph, rows, symbols
         self.nodes = {node.id: node for node in graph.nodes}
         self.feed_lane = any(edge.kind == "back" for edge in graph.edges)
