@@ -16,7 +16,7 @@ CREATE = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt
 endif
 
-.PHONY: train test slow lint format bench lock clean
+.PHONY: train test slow lint format bench kernels lock clean
 
 train: $(VENV)/.installed
 	$(BIN)/throughtime train
@@ -40,7 +40,7 @@ format: $(VENV)/.installed-lint
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/ppo.py
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	  || { echo "throughtime needs Python 3.11 or 3.12; $(PYTHON) is another. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -52,6 +52,9 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	$(INSTALL) -e ".[$*]"
 	@touch $@
 
+kernels: $(VENV)/.installed
+	THROUGHTIME_BUILD=require $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
+
 # For every platform and both Pythons at once; needs uv. Add --upgrade for newer versions.
 lock:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --extra lint --extra test \
@@ -59,4 +62,4 @@ lock:
 	@sed -i '1i # Exact versions for pip and uv, Python 3.11 and 3.12. `make lock` writes this file.' constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info src/throughtime/kernels/*.so .pytest_cache .ruff_cache .hypothesis

@@ -12,6 +12,7 @@ from throughtime.gradients import (
     segment_for_budget,
     unroll_checkpointed,
 )
+from throughtime.kernels import kernels, library
 from throughtime.memory import GRU, make_memory
 
 MEMORY = GRU(2, 3, key=jax.random.key(0))
@@ -92,16 +93,33 @@ def test_the_budget_is_kept_and_used(name, layers, outputs):
     assert 0.4 * budget <= used <= budget + 8 * weights + inputs  # not counted: the weights' gradients, a copy of xs
 
 
-def test_the_border_states_and_one_segment_are_counted():
-    """By hand, for a GRU of 3 units, float32: 3 per border; 15 and some flags a step, three times."""
+needs_native = pytest.mark.skipif(library().instruction_set is None, reason=library().reason)
+BOTH = pytest.mark.parametrize("choice", ["xla", pytest.param("native", marks=needs_native)], indirect=True)
+
+
+@pytest.fixture
+def choice(request):
+    with kernels(request.param):
+        yield request.param
+
+
+@BOTH
+def test_the_border_states_and_one_segment_are_counted(choice):
+    """By hand, for a GRU of 3 units, float32: 3 per border; a step keeps so many and some flags, three times.
+
+    Pure XLA: before the step h, after it h, and the projected input (9). Native: four parts of 32 columns, and h.
+    """
+    kept = 15 if choice == "xla" else 4 * 32 + 3
     one, two = (checkpointed_bytes(MEMORY, 1, 100, segment) for segment in (1, 2))
     step = two - one + 50 * 12  # 50 borders fewer
-    assert 3 * 4 * 15 <= step <= 3 * (4 * 15 + 1)
+    assert 3 * 4 * kept <= step <= 3 * (4 * kept + 1)
     with_outputs = checkpointed_bytes(MEMORY, 1, 100, 1, outputs=True)
     assert with_outputs - one == 2 * 100 * 12
 
 
-def test_a_large_budget_takes_the_whole_sequence_at_once_and_computes_nothing_again():
+@BOTH
+def test_a_large_budget_takes_the_whole_sequence_at_once_and_computes_nothing_again(choice):
+    whole = 2 if choice == "xla" else 0  # loops: forwards and backwards, or none that XLA sees
     T = segment_for_budget(MEMORY, 2, 50, 10**9)
     assert T == 50
     state, xs, resets = MEMORY.initial_state(2), jnp.zeros((50, 2, 2)), jnp.zeros((50, 2), bool)
@@ -109,8 +127,8 @@ def test_a_large_budget_takes_the_whole_sequence_at_once_and_computes_nothing_ag
     def loops(unroll):
         return jax.jit(jax.grad(lambda xs: jnp.sum(unroll(xs)[1]))).lower(xs).compile().as_text().count(" while(")
 
-    assert loops(lambda xs: unroll_checkpointed(MEMORY, state, xs, resets, T)) == 2  # forwards, backwards
-    assert loops(lambda xs: unroll_checkpointed(MEMORY, state, xs, resets, T - 1)) > 2
+    assert loops(lambda xs: unroll_checkpointed(MEMORY, state, xs, resets, T)) == whole
+    assert loops(lambda xs: unroll_checkpointed(MEMORY, state, xs, resets, 10)) > whole
 
 
 def test_too_small_a_budget_is_refused_and_the_least_one_named():

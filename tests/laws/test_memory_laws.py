@@ -4,7 +4,7 @@ In float64 throughout (but for the tests of dtypes): what differs there is wrong
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import equinox as eqx
@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from throughtime.core import named_arrays, replace_arrays
 from throughtime.gradients import rtrl_gradient, unfold, unroll_checkpointed, unroll_truncated
+from throughtime.kernels import kernels, library
 from throughtime.memory import MEMORIES, Memory, WithReadout, make_memory
 
 T, B, I, H = 7, 2, 2, 3  # noqa: E741
@@ -34,9 +35,10 @@ class Case:
     num_layers: int = 1
     residual: bool = False
     readout: str | None = None  # its g
+    kernels: str = "xla"  # the implementation that is held to the law
 
     def __str__(self):
-        words = [self.name, *(f"{k}={v}" for k, v in self.options.items())]
+        words = [*["native"][: self.kernels == "native"], self.name, *(f"{k}={v}" for k, v in self.options.items())]
         if self.num_layers > 1:
             words.append(f"x{self.num_layers}{'-residual' * self.residual}")
         return "-".join([*words, *([f"readout-{self.readout}"] if self.readout else [])])
@@ -102,6 +104,8 @@ CASES += [
     Case("lstm", readout="tanh"),
     Case("none", {"f": "relu"}, num_layers=2, residual=True, readout="identity"),
 ]
+# Each of them again with the native kernels, where there are some.
+CASES += [replace(case, kernels="native") for case in CASES if case.name in ("elman", "gru", "lstm")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,7 +118,9 @@ def quick_compiler():
 
 @pytest.fixture(params=CASES, ids=str, scope="module")
 def case(request):
-    with jax.enable_x64(True):
+    if request.param.kernels == "native" and library().instruction_set is None:
+        pytest.skip(library().reason)
+    with jax.enable_x64(True), kernels(request.param.kernels):
         yield request.param
 
 
@@ -341,6 +347,7 @@ def test_dtype_is_kept(case, dtype):
 
 
 def test_one_trace_is_enough_and_float32_is_near_float64(case, xs):
+    reference = case.reference  # whose memory is made in float64
     with jax.enable_x64(False):
         memory, traces = case.make(np.float32), []
 
@@ -352,7 +359,7 @@ def test_one_trace_is_enough_and_float32_is_near_float64(case, xs):
         state = memory.initial_state(B)
         for resets in (RESETS, ~RESETS):
             last, ys = unroll(memory, state, jnp.asarray(xs, jnp.float32), jnp.asarray(resets))
-            np.testing.assert_allclose(ys, run(case.reference, xs, resets)[1], rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(ys, run(reference, xs, resets)[1], rtol=1e-4, atol=1e-4)
         unroll(memory, last, jnp.asarray(xs, jnp.float32), jnp.asarray(RESETS))
         assert len(traces) == 1
 

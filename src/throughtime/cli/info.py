@@ -10,6 +10,7 @@ import jax
 from throughtime.cli._arguments import Json, parse
 from throughtime.cli._output import Output
 from throughtime.core.version import __version__
+from throughtime.kernels import native_here
 from throughtime.runs.compilation import enable_compilation_cache
 
 
@@ -30,6 +31,7 @@ def run(argv: list[str]) -> int:
         **{name: metadata.version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
         "devices": ", ".join(str(device) for device in jax.devices()),
         "cores": os.cpu_count(),
+        "kernels": native_here()[1],
         "compilation cache": str(enable_compilation_cache() or "off"),
     }
     width = max(map(len, facts))

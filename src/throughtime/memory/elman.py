@@ -8,14 +8,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError, affine
+from throughtime.kernels import ACTIVATIONS as FUSED_ACTIVATIONS
+from throughtime.kernels import Kind
 from throughtime.memory import initialisers
 from throughtime.memory._checks import check_sizes
-from throughtime.memory.activations import Activation, activation
+from throughtime.memory._fused import unroll_fused
+from throughtime.memory.activations import ACTIVATIONS, Activation, activation
 from throughtime.memory.base import Memory, initial_rows
 from throughtime.memory.readout import Readout
+from throughtime.memory.unroll import per_row
 
 
 class ElmanState(NamedTuple):
@@ -111,6 +115,17 @@ class Elman(Memory):
     def read_out(self, hidden: Float[Array, "*batch H"]) -> Float[Array, "*batch O"]:
         """`g(h W_hy + b_y)`, or `h` itself without an `output_size`."""
         return hidden if self.readout is None else self.readout(hidden)
+
+    def unroll(
+        self, state: ElmanState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: ElmanState | None = None
+    ) -> tuple[ElmanState, Float[Array, "T B O"]]:
+        """All time steps in one native call where that is possible."""
+        names = [name for name in FUSED_ACTIVATIONS if ACTIVATIONS[name] is self.f]
+        fused = unroll_fused(self, Kind("elman", names[0]) if names else None, state, xs, resets, taps)
+        if fused is None:
+            return super().unroll(state, xs, resets, taps)
+        state, hs = fused
+        return state, hs if self.readout is None else per_row((self.readout, hs), Readout.__call__)
 
 
 def _check_radius(spectral_radius: float | None) -> None:

@@ -6,11 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import affine, sigmoid
+from throughtime.kernels import Kind
 from throughtime.memory import initialisers
 from throughtime.memory._checks import check_choice, check_sizes
+from throughtime.memory._fused import unroll_fused
 from throughtime.memory.base import broadcast_rows, initial_rows
 from throughtime.memory.gated import Gated
 
@@ -98,6 +100,14 @@ class GRU(Gated):
         """One time step; see the class for the equations."""
         h, _ = self._gated(state, projected)
         return GRUState(h), h
+
+    def unroll(
+        self, state: GRUState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: GRUState | None = None
+    ) -> tuple[GRUState, Float[Array, "T B H"]]:
+        """All time steps in one native call where that is possible."""
+        kind = Kind("gru-after") if self.reset == "after" else Kind("gru-before")
+        fused = unroll_fused(self, kind, state, xs, resets, taps)
+        return super().unroll(state, xs, resets, taps) if fused is None else fused
 
     def gate_activations(self, state: GRUState, projected: Float[Array, "B GH"]) -> dict[str, Float[Array, "B H"]]:
         """The reset gate r and the update gate z."""
