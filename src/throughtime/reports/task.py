@@ -32,6 +32,7 @@ class TaskReport:
             "architecture": first.task.architecture,
             "required_lag": first.task.required_lag,
             "memoryless_score": first.task.memoryless_score,
+            "beside_memory": first.task.beside_memory,
             "score": first.task.score,
             "higher_is_better": first.task.higher_is_better,
             "config": dataclasses.asdict(first.config),
@@ -87,6 +88,8 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
             f"{len(scores)} seeds, {show(worst)} at worst"
         )
     floor = task.memoryless_score
+    if task.beside_memory and results[0].config.memory == "none":
+        return f"{said}; this is without recurrence, but with {task.beside_memory}: no memoryless floor."
     if floor is None:
         return said + "; what a model without memory could reach is not known exactly."
     # Scores are means over a sample: what is within 2% of the floor is not told apart from it.
@@ -130,6 +133,11 @@ def render_task(report: TaskReport) -> str:
     ]
     if skipped := sum(r.skipped for r in report.results):
         notes.append(f"{skipped} updates were left out because their gradient was not finite.")
+    if task.beside_memory:
+        notes.append(
+            f"Beside its memory the model sees {task.beside_memory}: --memory none measures what that is worth without "
+            "recurrence, and is no memoryless floor."
+        )
     if task.required_lag is not None:
         notes.append(f"The longest lag that the task needs is {task.required_lag} steps.")
     return page(

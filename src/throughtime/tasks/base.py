@@ -147,6 +147,11 @@ class Task(ABC):
         """The best score of a model that sees the present input alone; None where it is not known."""
         return None
 
+    @property
+    def beside_memory(self) -> str | None:
+        """What of the past a model sees without its memory: `--memory none` is then no memoryless floor. None: nothing."""
+        return None
+
     @abstractmethod
     def defaults(self, memory: str) -> TaskConfig:
         """The tuned settings for a memory."""

@@ -112,6 +112,11 @@ class DatesToISO(Task):
         """
         return None if self.attention else 0.0
 
+    @property
+    def beside_memory(self) -> str | None:
+        """The encoder's outputs, where the decoder attends to them."""
+        return "all characters that were read (by attention)" if self.attention else None
+
     def defaults(self, memory: str) -> TaskConfig:
         """A GRU of 96 units."""
         return TaskConfig(memory=memory, hidden_size=96, updates=1500, batch_size=64, learning_rate=3e-3)

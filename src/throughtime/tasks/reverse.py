@@ -77,6 +77,11 @@ class Reverse(Task):
         """
         return None if self.attention else 1.0 / self.length
 
+    @property
+    def beside_memory(self) -> str | None:
+        """The encoder's outputs, where the decoder attends to them."""
+        return "all symbols that were read (by attention)" if self.attention else None
+
     def defaults(self, memory: str) -> TaskConfig:
         """A GRU of 96 units."""
         return TaskConfig(memory=memory, hidden_size=96, updates=1000, batch_size=64, learning_rate=3e-3)

@@ -70,7 +70,7 @@ class Melody(Task):
     All melodies are moved to C major or A minor. Bits per note are those of all pitches, durations and the end, over
     the notes after the first. The baselines are trigram models of the same symbols, which see two notes back. The model
     sees all notes back to the first and nothing else; what is counted of them (`hears`) helps without any recurrence
-    too, which `--memory none` measures.
+    too: `--memory none` measures counted features without recurrence, and is no memoryless floor.
     """
 
     name: ClassVar[str] = "melody"
@@ -92,6 +92,11 @@ class Melody(Task):
             raise ConfigError(f"temperature is {self.temperature}", "Logits are divided by it.", "Try 0.8.")
         if self.midi and not Path(self.midi).absolute().parent.is_dir():
             raise ConfigError(f"there is no folder for {self.midi!r}", "", "Make it first, or name another file.")
+
+    @property
+    def beside_memory(self) -> str:
+        """What is counted."""
+        return f"features counted of all notes so far ({_COUNTED[self.hears]})"
 
     def for_seed(self, seed: int) -> "Melody":
         """A MIDI file of its own, `melody-seed-3.mid` for `melody.mid`."""
@@ -161,6 +166,11 @@ class Melody(Task):
         }
 
 
+_COUNTED: Mapping[Hears, str] = {
+    "all": "beat, phrase, last step and repetitions",
+    "beats": "beat, phrase and last step",
+    "notes": "the last step",
+}
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 

@@ -1,0 +1,48 @@
+"""What the report of a task says beside its figures, on results that are made up."""
+
+import re
+
+import pytest
+
+from throughtime.reports.task import TaskReport, render_task, verdict_of
+from throughtime.tasks import Progress, TaskResult, make_task
+
+
+def report(name: str, memory: str, **options) -> TaskReport:
+    task = make_task(name, **options)
+    scores, points = {task.score: 0.5}, (Progress(1, 1, 0.0, 1.0, 1.0),)
+    result = TaskResult(task, task.defaults(memory), 0, None, scores, points, (), 0, 1, 0.0)
+    return TaskReport((result,), f"throughtime task {name}")
+
+
+def words(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "seen"),
+    [
+        ("melody", {}, "counted of all notes so far (beat, phrase, last step and repetitions)"),
+        ("melody", {"hears": "notes"}, "counted of all notes so far (the last step)"),
+        ("dates", {}, "all characters that were read (by attention)"),
+        ("reverse", {}, "all symbols that were read (by attention)"),
+    ],
+)
+def test_no_memory_is_no_floor_where_the_past_is_seen_beside_it(name, options, seen):
+    with_memory, without = report(name, "gru", **options), report(name, "none", **options)
+    assert with_memory.as_json()["memoryless_score"] is None
+    assert seen in with_memory.as_json()["beside_memory"]
+    for each in (with_memory, without):
+        assert f"{seen}: --memory none measures what that is worth without recurrence" in words(render_task(each))
+    said = verdict_of(without.results)
+    assert "without recurrence" in said
+    assert said.endswith(f"{seen}: no memoryless floor.")
+    assert "not known exactly" in verdict_of(with_memory.results)
+
+
+@pytest.mark.parametrize(("name", "options"), [("dates", {"attention": False}), ("echo", {})])
+def test_no_memory_is_the_floor_where_nothing_is_seen_beside_it(name, options):
+    without = report(name, "none", **options)
+    assert without.as_json()["beside_memory"] is None
+    assert "a model without memory reaches" in verdict_of(without.results)
+    assert "no memoryless floor" not in words(render_task(without))
