@@ -145,6 +145,19 @@ def test_the_lstm_counts_without_feedback():
     assert np.any(np.asarray(task.model((), task.defaults("gru"), KEY).memory.weight_hh) != 0.0)
 
 
+def test_counting_adds_noise_to_an_lstms_input_weights_in_gradient_steps_only():
+    def losses(memory, noise):
+        task = make_task("counting", weight_noise=noise)
+        model, batch = task.model((), task.defaults(memory), KEY), task.batch((), 10, KEY)
+        keys = (None, KEY, jax.random.key(4))
+        return [float(task.loss(model, batch, key, jnp.zeros(()))) for key in keys]
+
+    without, one, other = losses("lstm", 0.3)
+    assert len({without, one, other}) == 3
+    assert losses("lstm", 0.0) == [without] * 3
+    assert len(set(losses("gru", 0.3))) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
@@ -153,6 +166,7 @@ def test_the_lstm_counts_without_feedback():
         ("adding", {"length": 1}, "length is 1"),
         ("copy-memory", {"gap": 0}, "gap is 0"),
         ("counting", {"longest": 0}, "longest is 0"),
+        ("counting", {"weight_noise": -0.1}, "weight_noise is -0.1"),
         ("echo", {"lag": -1}, "lag is -1"),
     ],
 )
