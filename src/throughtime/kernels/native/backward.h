@@ -39,14 +39,15 @@ struct BackwardPacked {
 
 template <class S>
 struct BackwardScratch {
-  S *xs, *d_xs, *d, *panels, *h_before, *reset_h, *c_before, *dh, *dc, *d_reset_h;
-  S *d_weight_xh, *d_weight_hh, *d_bias, *d_peep;  // [I, G·n], [H, G·n], [parts·n], [3·n]
+  S *xs, *hs, *d_xs, *d, *panels, *h_before, *reset_h, *c_before, *dh, *dc, *d_reset_h, *zeros;
+  S *d_weight_xh, *d_weight_hh, *d_bias, *d_peep;  // [I, G·n] and [H, G·n] in blocks, [parts·n], [3·n]
   uint8_t* dead;
 
   BackwardScratch() = default;
   BackwardScratch(const Shape& s, Arena& arena) {
     const int64_t rows = least(s.B, kBlockRows), chunk = most(rows, kChunkRows), n = padded(s.H);
-    xs = arena.take<S>(chunk * s.I);
+    xs = arena.take<S>(chunk * padded(s.I));
+    hs = arena.take<S>(chunk * n);
     d_xs = arena.take<S>(chunk * padded(s.I));
     d = arena.take<S>(chunk * s.width());
     panels = arena.take<S>(chunk * s.width());
@@ -60,6 +61,7 @@ struct BackwardScratch {
     d_weight_hh = arena.take<S>(s.H * s.gates() * n);
     d_bias = arena.take<S>(s.width());
     d_peep = arena.take<S>(3 * n);
+    zeros = arena.take<S>(padded(s.I));
     dead = arena.take<uint8_t>(chunk);
   }
 };
@@ -169,22 +171,23 @@ inline void add_chunk(const Backward<S>& p, const BackwardPacked<S>& packed, con
                       int64_t rows, int64_t from, int64_t to, From start) {
   const Shape& s = p.shape;
   const int64_t I = s.I, H = s.H, n = padded(H), width = s.width(), M = (to - from) * rows, columns = s.gates() * n;
-  gather_rows(own.xs, p.xs, from, to, b, rows, s.B, I);
   for (int64_t m = 0; m < M; ++m) {
-    if (own.dead[m]) std::memset(own.xs + m * I, 0, I * sizeof(S));
+    const int64_t row = (from + m / rows) * s.B + b + m % rows;
+    row_to_blocks(own.xs, M, m, own.dead[m] ? own.zeros : p.xs + row * I, I);
+    row_to_blocks(own.hs, M, m, own.h_before + m * n, n);
   }
   add_rows(own.d_bias, own.d, M, width);
   pack(own.panels, M, 0, own.d, width, M, width);
   const Panels<S> d = Panels<S>::packed(own.panels, M);
   for (const Segment& in : input_segments(s)) {
-    product<S, true>(I, in.gates * n, M, own.xs, I, d.at(0, in.column * n), start, nullptr,
-                     own.d_weight_xh + in.gate * n, columns);
+    transposed_product<S>(I, in.gates * n, M, own.xs, d.at(0, in.column * n), start, own.d_weight_xh + in.gate * n * I);
   }
   if (s.cell == kGruBefore) {
-    product<S, true>(H, 2 * n, M, own.h_before, n, d, start, nullptr, own.d_weight_hh, columns);
-    product<S, true>(H, n, M, own.reset_h, n, d.at(0, 2 * n), start, nullptr, own.d_weight_hh + 2 * n, columns);
+    transposed_product<S>(H, 2 * n, M, own.hs, d, start, own.d_weight_hh);
+    for (int64_t m = 0; m < M; ++m) row_to_blocks(own.hs, M, m, own.reset_h + m * n, n);
+    transposed_product<S>(H, n, M, own.hs, d.at(0, 2 * n), start, own.d_weight_hh + 2 * n * H);
   } else {
-    product<S, true>(H, columns, M, own.h_before, n, d, start, nullptr, own.d_weight_hh, columns);
+    transposed_product<S>(H, columns, M, own.hs, d, start, own.d_weight_hh);
   }
   if (p.d_xs == nullptr) return;
   const Panels<S> back = Panels<S>::packed(packed.weight_hx, columns);
@@ -236,6 +239,7 @@ inline void backward_worker(const Backward<S>& p, const BackwardPacked<S>& packe
   const Shape& s = p.shape;
   std::memset(own.d_bias, 0, s.width() * sizeof(S));
   std::memset(own.d_peep, 0, 3 * padded(s.H) * sizeof(S));
+  std::memset(own.zeros, 0, padded(s.I) * sizeof(S));
   const int64_t end = s.first(worker + 1), first = s.first(worker), block = s.block_rows(end - first);
   for (int64_t b = first; b < end; b += block) {
     backward_block(p, packed, own, b, least(block, end - b), b == first ? From::kZero : From::kSelf);
@@ -246,14 +250,15 @@ inline void backward_worker(const Backward<S>& p, const BackwardPacked<S>& packe
 template <class S>
 inline void sum_workers(const Backward<S>& p, const BackwardScratch<S>* own, int64_t worker) {
   const Shape& s = p.shape;
-  const int64_t H = s.H, G = s.gates(), n = padded(H), columns = G * n;
+  const int64_t H = s.H, G = s.gates(), n = padded(H);
   const auto add = [&](S* out, int64_t rows, S* BackwardScratch<S>::*part) {
     for (int64_t i = rows * worker / s.workers; i < rows * (worker + 1) / s.workers; ++i) {
-      for (int64_t g = 0; g < G; ++g) {
+      for (int64_t column = 0; column < G * n; column += kPad) {
+        const int64_t gate = column / n, first = column % n, count = least(kPad, H - first);
+        S* to = out + (i * G + gate) * H + first;
         for (int64_t w = 0; w < s.workers; ++w) {
-          const S* from = own[w].*part + i * columns + g * n;
-          S* to = out + i * G * H + g * H;
-          for (int64_t j = 0; j < H; ++j) to[j] = w == 0 ? from[j] : to[j] + from[j];
+          const S* from = own[w].*part + column * rows + i * kPad;
+          for (int64_t j = 0; j < count; ++j) to[j] = w == 0 ? from[j] : to[j] + from[j];
         }
       }
     }

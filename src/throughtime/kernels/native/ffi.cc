@@ -7,6 +7,10 @@
 #include <mutex>
 #include <string>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "implementation.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -81,6 +85,17 @@ class Scratch {
 };
 
 thread_local Scratch scratch;
+
+// Large results come as fresh pages; where the system offers large ones on request, a page fault in 4 KiB is spared.
+template <class T>
+void ask_for_large_pages(T* data, int64_t count) {
+#if defined(__linux__)
+  constexpr uintptr_t kLarge = uintptr_t(2) << 20;
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(data) + kLarge - 1) / kLarge * kLarge;
+  const uintptr_t last = (reinterpret_cast<uintptr_t>(data) + count * sizeof(T)) / kLarge * kLarge;
+  if (data != nullptr && last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+}
 
 template <class S>
 constexpr ffi::DataType kType = sizeof(S) == 4 ? ffi::DataType::F32 : ffi::DataType::F64;
@@ -205,6 +220,9 @@ ffi::Error forward_as(const Implementation<S>& implementation, ffi::ThreadPool& 
   p.saved_c = out.template take<S>(N * TB * n, !lstm || p.saved_gates == nullptr);
   const std::string& error = in.error().empty() ? out.error() : in.error();
   if (!error.empty()) return ffi::Error::InvalidArgument(error);
+  ask_for_large_pages(p.ys, N * TB * s.H);
+  ask_for_large_pages(p.saved_gates, N * TB * s.saved_parts() * n);
+  ask_for_large_pages(p.saved_c, N * TB * n);
   const auto advance = [&](Forward<S>& p) {
     next_layer(p.xs, TB * s.I), next_layer(p.resets, TB);
     next_layer(p.weight_xh, s.I * GH), next_layer(p.weight_hh, s.H * GH);
@@ -258,6 +276,7 @@ ffi::Error backward_as(const Implementation<S>& implementation, ffi::ThreadPool&
   p.d_tap_c = out.template take<S>(N * TB * s.H, !lstm || p.d_tap_h == nullptr);
   const std::string& error = in.error().empty() ? out.error() : in.error();
   if (!error.empty()) return ffi::Error::InvalidArgument(error);
+  ask_for_large_pages(p.d_xs, N * TB * s.I);
   const auto advance = [&](Backward<S>& p) {
     next_layer(p.xs, TB * s.I), next_layer(p.resets, TB);
     next_layer(p.weight_xh, s.I * GH), next_layer(p.weight_hh, s.H * GH), next_layer(p.weight_ch, 3 * s.H);

@@ -126,9 +126,8 @@ inline void tile_rows(int64_t rows, int64_t K, const S* a, int64_t stride, Panel
 
 enum class From { kZero, kSelf, kRow };  // what a product is added to: nothing, what C holds, one row for all
 
-// C [M, N] = (nothing, C, or a row) + A·B. A is [M, K], or with kTransposed [K, M] as it lies. N is a multiple of kPad
-// or of the panel; C is written in whole panels.
-template <class S, bool kTransposed = false>
+// C [M, N] = (nothing, C, or a row) + A·B, with A [M, K] and C row-major. N is a multiple of the panel.
+template <class S>
 inline void product(int64_t M, int64_t N, int64_t K, const S* a, int64_t stride, Panels<S> b, From from, const S* row,
                     S* c, int64_t c_stride) {
   constexpr int64_t P = kPanel<S>;
@@ -136,23 +135,47 @@ inline void product(int64_t M, int64_t N, int64_t K, const S* a, int64_t stride,
   // One or two rows alone would leave the multipliers waiting for each other: several panels at once then.
   const int64_t together = M == 1 ? 4 : M == 2 ? 2 : 1;
   for (int64_t n = 0; n < N;) {
-    const int64_t panels = (N - n) / P >= together ? together : 1;
+    int64_t panels = together;
+    while (panels > (N - n) / P) panels /= 2;
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t m = M * i / tiles, rows = M * (i + 1) / tiles - m;
-      const S* at = kTransposed ? a + m : a + m * stride;
+      const S* at = a + m * stride;
       S* out = c + m * c_stride + n;
       const S* init = from == From::kZero ? nullptr : from == From::kSelf ? out : row + n;
       const int64_t init_stride = from == From::kSelf ? c_stride : 0;
       const Panels<S> from_n = b.at(0, n);
       if (panels == 4) {
-        tile_rows<S, kTransposed, 4>(rows, K, at, stride, from_n, init, init_stride, out, c_stride);
+        tile_rows<S, false, 4>(rows, K, at, stride, from_n, init, init_stride, out, c_stride);
       } else if (panels == 2) {
-        tile_rows<S, kTransposed, 2>(rows, K, at, stride, from_n, init, init_stride, out, c_stride);
+        tile_rows<S, false, 2>(rows, K, at, stride, from_n, init, init_stride, out, c_stride);
       } else {
-        tile_rows<S, kTransposed, 1>(rows, K, at, stride, from_n, init, init_stride, out, c_stride);
+        tile_rows<S, false, 1>(rows, K, at, stride, from_n, init, init_stride, out, c_stride);
       }
     }
     n += panels * P;
+  }
+}
+
+// A matrix [rows, columns] as blocks of kPad columns, [columns / kPad][rows][kPad]: a few columns of many rows then lie
+// together, where rows a power of two apart would fall into the same lines of the cache.
+template <class S>
+inline void row_to_blocks(S* blocks, int64_t rows, int64_t at, const S* row, int64_t columns) {
+  for (int64_t j = 0; j < columns; j += kPad) {
+    std::memcpy(blocks + j * rows + at * kPad, row + j, least(kPad, columns - j) * sizeof(S));
+  }
+}
+
+// C [I, N] = (nothing, or C) + Aᵀ·B, with A [M, I] and C in blocks.
+template <class S>
+inline void transposed_product(int64_t I, int64_t N, int64_t M, const S* a, Panels<S> b, From from, S* c) {
+  constexpr int64_t kRows = kTileRows < 8 ? 4 : 8;  // divides kPad
+  for (int64_t n = 0; n < N; n += kPanel<S>) {
+    for (int64_t i = 0; i < I; i += kRows) {
+      S* out = c + n / kPad * I * kPad + i * kPad + n % kPad;
+      const S* at = a + i / kPad * M * kPad + i % kPad;
+      const S* init = from == From::kZero ? nullptr : out;
+      tile_rows<S, true, 1>(least(kRows, I - i), M, at, kPad, b.at(0, n), init, kPad, out, kPad);
+    }
   }
 }
 
