@@ -90,7 +90,9 @@ def _fused_bwd(residuals, cotangents, perturbed, vjp_arg, resets, kind):
     wants_xs = perturbed.xs is True
     wants_taps = layer.tap_h is not None
     taps = [like((T, B, H) if wants_taps and on else (0,), ys.dtype) for on in (True, lstm)]
-    rows, off = like((B, H), ys.dtype), like((0,), ys.dtype)
+    off = like((0,), ys.dtype)
+    wants_states = any(wanted is True for wanted in (perturbed.h, perturbed.c, perturbed.fresh_h, perturbed.fresh_c))
+    rows = like((B, H), ys.dtype) if wants_states else off
     results = (
         like(layer.xs.shape if wants_xs else (0,), ys.dtype),
         like(layer.weight_xh.shape, ys.dtype),
@@ -119,8 +121,7 @@ def _fused_bwd(residuals, cotangents, perturbed, vjp_arg, resets, kind):
         dense(d_last_c, (B, H)) if lstm else none,
     )
     gradient = _call("throughtime_backward", results, operands, kind, H)
-    kept = Layer._make(d if a is not None else None for d, a in zip(gradient, layer, strict=True))
-    return kept if wants_xs else kept._replace(xs=None)
+    return Layer._make(d if d.size and a is not None else None for d, a in zip(gradient, layer, strict=True))
 
 
 def _forward(layer: Layer, resets: Array, kind: Kind, *, save: bool) -> tuple[tuple, tuple]:

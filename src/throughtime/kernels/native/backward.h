@@ -27,8 +27,10 @@ struct BackwardPacked {
     const int64_t n = padded(s.H), depth = s.gates() * n, stride = s.gates() * s.H;
     const auto part = [&](int64_t columns, int64_t w) { return padded(columns) / kPanel<S> * w / s.workers; };
     for (int64_t g = 0; g < s.gates(); ++g) {
-      pack_transposed(weight_hh, depth, g * n, p.weight_hh + g * s.H, stride, s.H, s.H, part(s.H, worker),
-                      part(s.H, worker + 1));
+      if (s.T > 1 || p.d_h != nullptr || s.cell == kGruBefore) {
+        pack_transposed(weight_hh, depth, g * n, p.weight_hh + g * s.H, stride, s.H, s.H, part(s.H, worker),
+                        part(s.H, worker + 1));
+      }
       if (p.d_xs == nullptr) continue;
       pack_transposed(weight_hx, depth, g * n, p.weight_xh + g * s.H, stride, s.H, s.I, part(s.I, worker),
                       part(s.I, worker + 1));
@@ -146,10 +148,9 @@ inline void step_back(const Backward<S>& p, const BackwardPacked<S>& packed, con
       gru_before_back_reset<S>(n, gates + r * width, h_before + r * n, own.d_reset_h + r * n,
                                own.reset_h + (at + r) * n, d + r * width, own.dh + r * n);
     }
-    product<S>(rows, n, 2 * n, d, width, back, From::kSelf, nullptr, own.dh, n);
-  } else {
-    product<S>(rows, n, s.gates() * n, d, width, back, From::kSelf, nullptr, own.dh, n);
   }
+  if (t == 0 && p.d_h == nullptr) return;  // nobody asks what the first state would change
+  product<S>(rows, n, (s.cell == kGruBefore ? 2 : s.gates()) * n, d, width, back, From::kSelf, nullptr, own.dh, n);
   for (int64_t r = 0; r < rows; ++r) {
     S *dh = own.dh + r * n, *dc = own.dc + r * n;
     if (dead[r]) {
@@ -157,10 +158,10 @@ inline void step_back(const Backward<S>& p, const BackwardPacked<S>& packed, con
       if (lstm) std::memset(dc, 0, n * sizeof(S));
     }
     if (p.resets[t * B + b + r] == 0) continue;
-    for (int64_t j = 0; j < H; ++j) p.d_fresh_h[(b + r) * H + j] += dh[j];
+    for (int64_t j = 0; j < H && p.d_h != nullptr; ++j) p.d_fresh_h[(b + r) * H + j] += dh[j];
     std::memset(dh, 0, n * sizeof(S));
     if (!lstm) continue;
-    for (int64_t j = 0; j < H; ++j) p.d_fresh_c[(b + r) * H + j] += dc[j];
+    for (int64_t j = 0; j < H && p.d_h != nullptr; ++j) p.d_fresh_c[(b + r) * H + j] += dc[j];
     std::memset(dc, 0, n * sizeof(S));
   }
 }
@@ -218,8 +219,8 @@ inline void backward_block(const Backward<S>& p, const BackwardPacked<S>& packed
     copy_padded(own.dh + r * n, p.d_last_h + (b + r) * H, H, n);
     if (lstm) copy_padded(own.dc + r * n, p.d_last_c + (b + r) * H, H, n);
   }
-  std::memset(p.d_fresh_h + b * H, 0, rows * H * sizeof(S));
-  if (lstm) std::memset(p.d_fresh_c + b * H, 0, rows * H * sizeof(S));
+  if (p.d_h != nullptr) std::memset(p.d_fresh_h + b * H, 0, rows * H * sizeof(S));
+  if (p.d_h != nullptr && lstm) std::memset(p.d_fresh_c + b * H, 0, rows * H * sizeof(S));
   const int64_t steps = s.chunk_steps(rows);
   for (int64_t to = s.T; to > 0; to -= steps) {
     const int64_t from = most(0, to - steps);
@@ -227,7 +228,7 @@ inline void backward_block(const Backward<S>& p, const BackwardPacked<S>& packed
     add_chunk(p, packed, own, b, rows, from, to, start);
     start = From::kSelf;
   }
-  for (int64_t r = 0; r < rows; ++r) {
+  for (int64_t r = 0; r < rows && p.d_h != nullptr; ++r) {
     std::memcpy(p.d_h + (b + r) * H, own.dh + r * n, H * sizeof(S));
     if (lstm) std::memcpy(p.d_c + (b + r) * H, own.dc + r * n, H * sizeof(S));
   }

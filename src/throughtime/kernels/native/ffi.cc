@@ -268,10 +268,10 @@ ffi::Error backward_as(const Implementation<S>& implementation, ffi::ThreadPool&
   p.d_bias_h = out.template take<S>(N * GH);
   p.d_bias_hn = out.template take<S>(N * s.H, !after);
   p.d_weight_ch = out.template take<S>(N * 3 * s.H, p.weight_ch == nullptr);
-  p.d_h = out.template take<S>(N * s.B * s.H);
-  p.d_c = out.template take<S>(N * s.B * s.H, !lstm);
-  p.d_fresh_h = out.template take<S>(N * s.B * s.H);
-  p.d_fresh_c = out.template take<S>(N * s.B * s.H, !lstm);
+  p.d_h = out.template take<S>(N * s.B * s.H, true);
+  p.d_c = out.template take<S>(N * s.B * s.H, !lstm || p.d_h == nullptr);
+  p.d_fresh_h = out.template take<S>(N * s.B * s.H, p.d_h == nullptr);
+  p.d_fresh_c = out.template take<S>(N * s.B * s.H, !lstm || p.d_h == nullptr);
   p.d_tap_h = out.template take<S>(N * TB * s.H, true);
   p.d_tap_c = out.template take<S>(N * TB * s.H, !lstm || p.d_tap_h == nullptr);
   const std::string& error = in.error().empty() ? out.error() : in.error();

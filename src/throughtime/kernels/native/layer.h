@@ -100,7 +100,7 @@ struct Backward {
   S* d_bias_h;
   S* d_bias_hn;
   S* d_weight_ch;
-  S* d_h;
+  S* d_h;             // [B, H], or null where no gradient of a state is wanted: then of none of the four
   S* d_c;
   S* d_fresh_h;
   S* d_fresh_c;
