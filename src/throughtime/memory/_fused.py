@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from throughtime.kernels import DTYPES, Kind, Layer, chosen, fused_layer, native_here
+from throughtime.memory._checks import check_sequence
 
 
 class KernelWarning(UserWarning):
@@ -30,8 +31,10 @@ def unroll_fused(
         resets: as for `Memory.unroll`.
         taps: as for `Memory.unroll`.
     """
+    check_sequence(memory, state, xs, resets, taps)
     possible, _ = native_here()
-    if not possible or xs.shape[0] == 0 or xs.shape[1] == 0:
+    arrays = [memory.weight_xh, *jax.tree.leaves((state, taps))]
+    if not possible or 0 in xs.shape or any(a.dtype != xs.dtype for a in arrays):
         return None
     dtype = xs.dtype
     inner = jnp.dtype(jnp.float32) if dtype == jnp.bfloat16 else dtype

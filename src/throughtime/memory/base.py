@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree
 
+from throughtime.memory._checks import check_sequence, check_step
 from throughtime.memory.unroll import per_row, scan_steps
 
 State = TypeVar("State", bound=PyTree)
@@ -79,7 +80,11 @@ class Memory(eqx.Module):
 
         Returns:
             The next state and the output `[B, O]`.
+
+        Raises:
+            ConfigError: shapes or dtypes that do not fit.
         """
+        check_step(self, state, x)
         state, hidden = self.advance(state, self.project(x))
         return state, self.read_out(hidden)
 
@@ -98,7 +103,11 @@ class Memory(eqx.Module):
 
         Returns:
             The state after `xs[T-1]`, and all outputs `[T, B, O]`.
+
+        Raises:
+            ConfigError: shapes or dtypes that do not fit.
         """
+        check_sequence(self, state, xs, resets, taps)
         projected = per_row((self, xs), type(self).project)
         state, hidden = scan_steps((self, state, projected, taps), resets)
         return state, per_row((self, hidden), type(self).read_out)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, PyTree
 
+from throughtime.memory._checks import check_sequence
 from throughtime.memory.base import Memory
 from throughtime.memory.parallel import Number, linear_recurrence, plus, times
 from throughtime.memory.unroll import per_row
@@ -53,6 +54,7 @@ class LinearMemory(Memory):
         self, state: Any, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: Any = None
     ) -> tuple[Any, Float[Array, "T B O"]]:
         """All time steps: one product before the recurrence, and one after it."""
+        check_sequence(self, state, xs, resets, taps)
         make = type(state)
         projected = per_row((self, xs), type(self).project)
         a, b = self.coefficients(projected)

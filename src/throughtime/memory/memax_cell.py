@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError, select_rows
-from throughtime.memory._checks import check_sizes
+from throughtime.memory._checks import check_sequence, check_sizes
 from throughtime.memory.base import Memory, broadcast_rows
 
 
@@ -122,6 +122,7 @@ class MemaxMemory(Memory):
 
         (`taps` have a leaf for each of the state's, and count only where it is a floating-point one.)
         """
+        check_sequence(self, state, xs, resets, taps)
         if xs.shape[0] == 0:
             return state, jnp.zeros((0, xs.shape[1], self.output_size), xs.dtype)
         fresh = self.initial_state(xs.shape[1])

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import affine
 from throughtime.memory import initialisers
-from throughtime.memory._checks import check_sizes
+from throughtime.memory._checks import check_sequence, check_sizes
 from throughtime.memory.activations import Activation, activation
 from throughtime.memory.base import Memory, NoState
 from throughtime.memory.unroll import per_row
@@ -68,5 +68,6 @@ class Memoryless(Memory):
         self, state: NoState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"], taps: NoState | None = None
     ) -> tuple[NoState, Float[Array, "T B H"]]:
         """All time steps at once; there is nothing to reset, and no state to tap."""
+        check_sequence(self, state, xs, resets)
         del resets, taps
         return state, per_row((self, xs), Memoryless.project)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from throughtime.core import affine
 from throughtime.memory import initialisers
-from throughtime.memory._checks import check_sizes
+from throughtime.memory._checks import check_sequence, check_sizes
 from throughtime.memory.activations import Activation, activation
 from throughtime.memory.base import Memory, initial_rows
 from throughtime.memory.unroll import per_row
@@ -107,6 +107,7 @@ class TDNN(Memory):
         """
         if taps is not None:
             return super().unroll(state, xs, resets, taps)
+        check_sequence(self, state, xs, resets)
         T, D = xs.shape[0], self.delay
         line = jnp.concatenate([jnp.swapaxes(state.window, 0, 1), xs])  # [D+T, B, I]; time t lies at D+t
         marks = jnp.where(resets, jnp.arange(T)[:, None], -D)
