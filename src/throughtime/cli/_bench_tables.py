@@ -54,6 +54,9 @@ def ppo_table(contests: Sequence[ppo.Contest]) -> Table:
 def scaling_table(points: Sequence[scaling.Point]) -> Table:
     """A row for each size and number of cores, native kernels and pure XLA side by side."""
     table = _table("grows", "sizes", right=["cores", "native ms", "xla ms", "xla/native", "native MiB", "xla MiB"])
+    table.columns[1].no_wrap = False  # on a narrow terminal the sizes wrap, and no figure is cut
+    for column in table.columns[2:]:
+        column.no_wrap = True
     for point in points:
         native, xla = point.seconds("native"), point.seconds("xla")
         table.add_row(
