@@ -38,7 +38,9 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff format
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python benchmarks/ppo.py
+	$(BIN)/throughtime bench cells
+	$(BIN)/throughtime bench ppo
+	$(BIN)/throughtime bench scaling
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found. Name one: make PYTHON=/path/to/python3.11"; exit 1; }

@@ -4,6 +4,7 @@ Every peer is a function `(cell, T, B, I, H) -> (forward, both)`: the outputs of
 these with the gradient of Σ w·y with respect to all parameters and the input. Inputs are float32, in the layout that
 the peer prefers.
 """
+# pyright: reportMissingImports=false
 
 import os
 from collections.abc import Callable
@@ -128,6 +129,12 @@ PEERS: dict[str, tuple[str, Callable[[str, Sizes], tuple[Work, Work]]]] = {
 def installed() -> list[str]:
     """The peers that can be imported here."""
     return [name for name, (package, _) in PEERS.items() if find_spec(package) is not None]
+
+
+def missing() -> dict[str, str]:
+    """The other peers, each with the command that installs it."""
+    here = installed()
+    return {name: f"pip install {package}" for name, (package, _) in PEERS.items() if name not in here}
 
 
 def _jax_works(unroll: Callable, parameters: Any, x_shape: tuple, y_shape: tuple) -> tuple[Work, Work]:

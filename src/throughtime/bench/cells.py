@@ -1,12 +1,11 @@
 """Recurrent layers, forwards and with their backward pass, beside the same layers in other libraries."""
 
 import math
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from throughtime.bench.cell_peers import CELLS, PEERS, Sizes, installed, ours
+from throughtime.bench.cell_peers import CELLS, PEERS, Sizes, installed, missing, ours
 from throughtime.bench.machine import SGEMM_FLOPS, facts, sgemm
 from throughtime.bench.timing import Timing, interleave
 
@@ -39,14 +38,14 @@ class Row:
         return {name: t.median for name, t in self.timings.items() if name in PEERS}
 
     @property
-    def best_peer(self) -> str:
-        """The fastest."""
-        return min(self.peers, key=self.peers.__getitem__)
+    def best_peer(self) -> str | None:
+        """The fastest; None where no peer was measured."""
+        return min(self.peers, key=self.peers.__getitem__, default=None)
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """How many times as fast as the best peer."""
-        return self.peers[self.best_peer] / self.timings[OURS].median
+        return None if self.best_peer is None else self.peers[self.best_peer] / self.timings[OURS].median
 
     @property
     def is_large(self) -> bool:
@@ -66,6 +65,11 @@ class Row:
         return self.flops / self.timings[OURS].median
 
     @property
+    def fraction_of_sgemm(self) -> float:
+        """Our rate in units of the machine's."""
+        return self.rate / self.sgemm_rate
+
+    @property
     def sgemm_rate(self) -> float:
         """FLOP/s of the machine's own square product, the better of those measured beside it."""
         return SGEMM_FLOPS / min(t.median for name, t in self.timings.items() if name.startswith("sgemm"))
@@ -80,7 +84,7 @@ class Row:
             "best_peer": self.best_peer,
             "ratio_to_best_peer": self.ratio,
             "flop_per_second": self.rate,
-            "fraction_of_sgemm": self.rate / self.sgemm_rate,
+            "fraction_of_sgemm": self.fraction_of_sgemm,
         }
 
 
@@ -91,8 +95,9 @@ def bench_cells(
     *,
     rounds: int = 40,
     seconds: float = 4.0,
+    tell: Callable[[str], object] = lambda text: None,
 ) -> list[Row]:
-    """Measures every cell at every size; tells each row on stderr as it is done.
+    """Measures every cell at every size, ours and the peers that are installed.
 
     Args:
         cells: of `CELLS`.
@@ -100,15 +105,16 @@ def bench_cells(
         passes: of `PASSES`.
         rounds: interleaved repeats at the most.
         seconds: time for a row's repeats.
+        tell: called with what is measured next.
     """
-    rows = []
+    rows, total = [], len(cells) * len(cases) * len(passes)
     for cell in cells:
         for sizes in cases:
             works = {name: PEERS[name][1](cell, sizes) for name in installed()} | {OURS: ours(cell, sizes)}
             for which in passes:
+                tell(f"{cell} {','.join(map(str, sizes))} {which} ({len(rows) + 1} of {total})")
                 work = {name: pair[which == "both"] for name, pair in works.items()} | sgemm()
                 rows.append(Row(cell, sizes, which, interleave(work, rounds=rounds, seconds=seconds)))
-                print(_line(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 
@@ -116,23 +122,15 @@ def report(rows: Sequence[Row]) -> dict[str, Any]:
     """The rows and what they come to, as one JSON object."""
     means = {}
     for which in PASSES:
-        ratios = [row.ratio for row in rows if row.which == which]
+        ratios = [row.ratio for row in rows if row.which == which and row.ratio is not None]
         if ratios:
             mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
             means[which] = {"geometric_mean_ratio": mean, "lowest_ratio": min(ratios)}
-    large = [row.rate / row.sgemm_rate for row in rows if row.which == "both" and row.is_large]
+    large = [row.fraction_of_sgemm for row in rows if row.which == "both" and row.is_large]
     return {
         "benchmark": "cells",
         "machine": facts("torch", "flax", "equinox", "keras"),
+        "left_out": missing(),
         "summary": means | ({"lowest_fraction_of_sgemm_when_large": min(large)} if large else {}),
         "rows": [row.as_dict() for row in rows],
     }
-
-
-def _line(row: Row) -> str:
-    ours_ = row.timings[OURS]
-    return (
-        f"{row.cell:<6}{row.sizes!s:<22}{row.which:<8}{ours_.median * 1e3:>9.3f} ms "
-        f"({ours_.low * 1e3:.3f} to {ours_.high * 1e3:.3f}){row.ratio:>8.2f}x {row.best_peer:<14}"
-        f"{row.rate / 1e9:>6.0f} GFLOP/s = {row.rate / row.sgemm_rate:>4.0%} of sgemm"
-    )

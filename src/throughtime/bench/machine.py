@@ -23,7 +23,7 @@ def sgemm() -> dict[str, Work]:
     xa, xb, product = jnp.asarray(a), jnp.asarray(b), jax.jit(jnp.matmul)
     work: dict[str, Work] = {"sgemm xla": lambda: product(xa, xb).block_until_ready()}
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return work
     ta, tb = torch.from_numpy(a), torch.from_numpy(b)

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from throughtime.runs import Progress as TrainingProgress
+from throughtime.runs.atomic import atomic_write
 
 
 class Output:
@@ -25,6 +27,12 @@ class Output:
         if self.as_json:
             json.dump(_plain(value), sys.stdout, allow_nan=False)
             sys.stdout.write("\n")
+
+    @staticmethod
+    def write(value: dict[str, Any], path: Path) -> None:
+        """Writes the JSON object to a file, which is whole or not there."""
+        with atomic_write(path) as file:
+            file.write(json.dumps(_plain(value), allow_nan=False, indent=1).encode() + b"\n")
 
 
 class TrainingBar:

@@ -11,6 +11,7 @@ VERBS = {
     "task": "train a memory on a supervised sequence task (without a name: list them)",
     "report": "write the HTML report of finished runs",
     "draw": "draw a memory, folded and unfolded through time, as SVG or Mermaid",
+    "bench": "measure speed and memory here, beside other libraries (without a name: list the benchmarks)",
     "envs": "list the environments and what is known of them",
     "memories": "list the memories and their options",
     "info": "say which versions and devices are in use",
