@@ -164,6 +164,7 @@ def render_task(report: TaskReport) -> str:
                     [update for update, _ in r.flows],
                     [flow.record() for _, flow in r.flows],
                     f"seed-{r.seed}",
+                    "updates",
                 )
                 for r in report.results
                 if r.flows
