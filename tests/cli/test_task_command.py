@@ -52,6 +52,7 @@ def test_a_training_prints_its_scores_and_writes_its_report(capsys, tmp_path):
     page = (out_dir / "report.html").read_text()
     assert "throughtime task echo" in page
     assert "Gradient flow, seed 1" in page
+    assert "environment steps" not in page
     stored = json.loads((out_dir / "results.json").read_text())
     assert stored["seeds"] == result["seeds"]
 

@@ -123,6 +123,7 @@ def test_verdicts(name, growth, lags, required, bptt, said):
     verdict = flow_verdict(memory, gradient_horizon(curve(growth, lags, rows=2)), required, bptt_length=bptt)
     assert said[0] in verdict.headline
     assert said[1] in " ".join(verdict.sentences)
+    assert "decide each update" not in " ".join(verdict.sentences)  # norms by lag say nothing of the steps' shares
 
 
 def test_a_growth_that_is_not_surely_above_one_is_no_explosion():

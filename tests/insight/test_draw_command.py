@@ -59,6 +59,9 @@ def test_json_is_alone_on_standard_output(capsys):
         (["gru", "--T-out", "3"], "encoder-decoder"),
         (["gru", "--hidden-size", "0"], "hidden_size is 0"),
         (["gru", "--out", "nowhere/net.svg"], "no folder nowhere"),
+        (["gru", "--out", "net.png"], "Let it end in .svg, .mmd or .mermaid"),
+        (["gru", "--out", "net"], "Let it end in .svg, .mmd or .mermaid"),
+        (["gru", "--out", "net.svg", "--format", "mermaid"], "Its ending says svg"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(words, hint, empty_folder, capsys):

@@ -122,6 +122,14 @@ def _target(name: str, arguments: Any) -> tuple[Path | None, Format]:
     """The file, or None for standard output, and the format."""
     file: Path | None = arguments.out
     named = None if file is None else _SUFFIXES.get(file.suffix.lower())
+    if file is not None and named is None and arguments.format is None:
+        raise ConfigError(
+            f"{file} has no ending that names a format.",
+            "What is drawn is SVG or Mermaid text.",
+            "Let it end in .svg, .mmd or .mermaid, or give --format svg or --format mermaid.",
+        )
+    if named is not None and arguments.format not in (None, named):
+        raise ConfigError(f"{file} is to be {arguments.format}.", f"Its ending says {named}.", "Change one of them.")
     kind: Format = arguments.format or named or "svg"
     if file is None and kind == "svg":
         file = Path(f"{name}-{arguments.architecture}.svg")

@@ -8,12 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from throughtime.reports.figures import short_steps, spread
-from throughtime.reports.flow.axes import power, whole_ticks
+from throughtime.reports.flow.axes import log_ticks, whole_ticks
 from throughtime.reports.svg import GREY, INK, NARROW, WIDE, axes_at, inline_svg, text_at
 
 COLOURS = ("#0072b2", "#d55e00", "#00875f", "#cc79a7", "#a07800", "#3d9fd6", "#1f2328")
 """Okabe and Ito's palette, the pale ones darkened, for colour-blind readers."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
+LEAST = 0.02
+"""Powers of ten that a logarithmic axis spans at least (5%): a line that hardly changes looks flat."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows."""
+    """What an axis shows; `low` and `high` in its own units, for axes that are not logarithmic."""
 
     label: str
     log: bool = False
@@ -79,7 +82,8 @@ def lines_figure(
         for line in lines:
             colour, mark = style[line.label]
             px, py = drawn(line.x, x), drawn(line.y, y)
-            axes.plot(px, py, color=colour, linewidth=1.8, marker=mark if marks else None, markersize=6)
+            alone = np.isfinite(py).sum() == 1  # a line of one point would not be seen
+            axes.plot(px, py, color=colour, linewidth=1.8, marker=mark if marks or alone else None, markersize=6)
             if line.label not in [label for label, _, _ in ends] and np.isfinite(py).any():
                 ends.append((line.label, colour, float(py[np.isfinite(py)][-1])))
         for label, value in references:
@@ -87,14 +91,17 @@ def lines_figure(
             axes.axhline(at, color=GREY, linewidth=1, linestyle=(0, (3, 3)))
             ends.append((label, GREY, at))
         low, high = axes.get_ylim()
+        if y.log and high - low < LEAST:
+            low, high = (low + high - LEAST) / 2, (low + high + LEAST) / 2
         axes.set_ylim(y.low if y.low is not None else low, y.high if y.high is not None else high)
         axes.margins(x=0.02)
+        if not x.log and (x.low is not None or x.high is not None):
+            axes.set_xlim(x.low, x.high)
         axes.grid(axis="y")
         axes.tick_params(axis="y", length=0)
         axes.spines.left.set_visible(False)
         if y.log:
-            axes.yaxis.set_major_locator(whole_ticks(7))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: power(v)))
+            log_ticks(axes, 7)
         if x.log:
             ticks = sorted({v for line in lines for v in line.x if v > 0})
             axes.set_xticks(np.log10(ticks), [f"{v:g}" for v in ticks])

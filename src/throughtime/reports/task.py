@@ -117,7 +117,12 @@ def render_task(report: TaskReport) -> str:
     positive = all(v > 0 for line in lines for v in line.y if math.isfinite(v))
     wide, narrow = (
         lines_figure(
-            lines, Axis("updates"), Axis("validation loss", log=positive), "curves", "Learning curves", narrow=narrow
+            lines,
+            Axis("updates", low=0),
+            Axis("validation loss", log=positive),
+            "curves",
+            "Learning curves",
+            narrow=narrow,
         )
         for narrow in (False, True)
     )
@@ -159,6 +164,7 @@ def render_task(report: TaskReport) -> str:
                     [update for update, _ in r.flows],
                     [flow.record() for _, flow in r.flows],
                     f"seed-{r.seed}",
+                    "updates",
                 )
                 for r in report.results
                 if r.flows

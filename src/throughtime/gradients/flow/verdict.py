@@ -49,7 +49,7 @@ def flow_verdict(
             f"Gradients explode: growth {growth:.3g} per step",
             (
                 f"At lag {horizon.measured} the gradient is 10^{end / math.log(10):.1f} times that of lag 0: "
-                "a few early steps decide each update.",
+                "a loss changes far more with the state of long ago than with the latest.",
                 "Remedies: clip gradients by their global norm, which keeps their direction; a spectral radius "
                 "of at most 1 for the recurrent matrix; a lower learning rate; shorter sequences for BPTT.",
             ),

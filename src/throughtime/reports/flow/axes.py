@@ -1,5 +1,6 @@
 """What the figures of the gradient microscope share: colours, logarithmic axes, labels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,8 +32,33 @@ def frame(axes: Axes, narrow: bool) -> None:
     axes.grid(axis="y")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(whole_ticks(4 if narrow else 8))
-    axes.yaxis.set_major_locator(whole_ticks(7))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: power(y)))
+    log_ticks(axes, 7)
+
+
+def log_ticks(axes: Axes, count: int) -> None:
+    """Labels the y axis, of logarithms to base 10 and with its final limits, with the values themselves.
+
+    Powers of ten where it spans some of them; else once, twice and five times them; else round numbers.
+    """
+    low, high = axes.get_ylim()
+    if math.floor(high) - math.ceil(low) >= 2:
+        axes.yaxis.set_major_locator(whole_ticks(count))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: power(y)))
+        return
+    exponents = range(math.floor(low), math.ceil(high) + 1)
+    values = [m * 10.0**e for e in exponents for m in (1, 2, 5) if low <= math.log10(m) + e <= high]
+    if len(values) < 3:
+        ticks = MaxNLocator(count - 2, steps=[1, 2, 5, 10]).tick_values(10.0**low, 10.0**high)
+        values = [float(v) for v in ticks if v > 0 and low <= math.log10(v) <= high]
+    axes.set_yticks(np.log10(values), [plain(v) for v in values])
+
+
+def plain(value: float) -> str:
+    """0.325 as it is, 2500000 as 2.5·10⁶."""
+    if 1e-3 <= value < 1e4:
+        return f"{value:.6g}"
+    mantissa, exponent = f"{value:.5e}".split("e")
+    return f"{float(mantissa):g}·{power(int(exponent))}"
 
 
 def whole_ticks(count: int) -> MaxNLocator:

@@ -138,13 +138,16 @@ def heat_map(record: Record, name: str, *, narrow: bool = False) -> str:
     )
 
 
-def horizon_over_training(steps: Sequence[int], records: Sequence[Record], name: str, *, narrow: bool = False) -> str:
+def horizon_over_training(
+    steps: Sequence[int], records: Sequence[Record], name: str, *, unit: str = "environment steps", narrow: bool = False
+) -> str:
     """The gradient horizon while training, and what the task needs.
 
     Args:
-        steps: environment steps at each look.
+        steps: how far training was at each look.
         records: one each.
         name: unique in the page.
+        unit: what `steps` counts.
         narrow: for windows about as wide as a phone.
 
     Returns:
@@ -176,7 +179,7 @@ def horizon_over_training(steps: Sequence[int], records: Sequence[Record], name:
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8))
         axes.yaxis.set_major_locator(whole_ticks(6))
         text_at(figure, 0, 12, "gradient horizon, lag in steps", color=GREY, size=12)
-        text_at(figure, width - right, height - 4, "environment steps", ha="right", color=GREY, size=12)
+        text_at(figure, width - right, height - 4, unit, ha="right", color=GREY, size=12)
         lines = [("horizon", WHOLE, float(lags[-1]))]
         if needed is not None:
             axes.axhline(needed, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))

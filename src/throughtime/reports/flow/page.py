@@ -37,14 +37,17 @@ def flow_page(title: str, subtitle: str, records: Mapping[str, Record], command:
     return page(title, subtitle, sections)
 
 
-def training_section(label: str, steps: Sequence[int], records: Sequence[Record], name: str) -> str:
+def training_section(
+    label: str, steps: Sequence[int], records: Sequence[Record], name: str, unit: str = "environment steps"
+) -> str:
     """A section on the looks that were taken while training: the horizon over time, and the last look in full.
 
     Args:
         label: whose gradients.
-        steps: environment steps at each look.
+        steps: how far training was at each look.
         records: one each, as `Flow.record` returns them.
         name: unique in the page.
+        unit: what `steps` counts.
     """
     verdict = records[-1]["verdict"]
     over_time = ""
@@ -54,7 +57,7 @@ def training_section(label: str, steps: Sequence[int], records: Sequence[Record]
             "the gradient reached the end of the data, so the horizon is that or more. A cross: beyond it the gradient "
             "was not finite."
         )
-        over_time = _both(lambda narrow: horizon_over_training(steps, records, name, narrow=narrow), caption)
+        over_time = _both(lambda narrow: horizon_over_training(steps, records, name, unit=unit, narrow=narrow), caption)
     return section(
         f"Gradient flow, {label}",
         paragraph(f"At the end of training: {verdict['headline'][:1].lower()}{verdict['headline'][1:]}."),
