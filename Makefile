@@ -42,7 +42,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/throughtime bench ppo
 	$(BIN)/throughtime bench scaling
 
-$(VENV)/.installed: pyproject.toml setup.py constraints.txt
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard src/throughtime/kernels/native/*)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	  || { echo "throughtime needs Python 3.11 or 3.12; $(PYTHON) is another. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -55,7 +55,7 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	@touch $@
 
 kernels: $(VENV)/.installed
-	THROUGHTIME_BUILD=require $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
+	THROUGHTIME_BUILD=require $(INSTALL) --no-deps --force-reinstall -e .
 
 # For every platform and both Pythons at once; needs uv. Add --upgrade for newer versions.
 lock:

@@ -4,6 +4,7 @@ THROUGHTIME_BUILD in the environment: "auto" (the default), "require" (a failure
 Everything else is in pyproject.toml.
 """
 
+import hashlib
 import os
 import platform
 import sys
@@ -28,6 +29,8 @@ class BuildKernels(build_ext):
     def build_extension(self, ext: Extension) -> None:
         """Compiles and links; a failure is told and, unless it was required, left at that."""
         wanted = os.environ.get("THROUGHTIME_BUILD", "auto")
+        if wanted not in ("auto", "require", "skip"):
+            raise SystemExit(f"THROUGHTIME_BUILD is {wanted!r}; it is auto, require or skip")
         if wanted == "skip":
             return
         try:
@@ -53,7 +56,11 @@ class BuildKernels(build_ext):
                 depends=ext.depends,
             )
 
-        objects = compiled("ffi.cc", "common", [], include) + compiled("instruction_set.cc", "common", x86, [])
+        files = sorted([*NATIVE.glob("*.h"), *NATIVE.glob("*.cc")])
+        checksum = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        sources = [("THROUGHTIME_SOURCES", f'"{checksum}"')]
+        # The plainest objects first: of functions that several have in common the linker takes the first.
+        objects = compiled("ffi.cc", "common", sources, include) + compiled("instruction_set.cc", "common", x86, [])
         for name, (size, flags) in ISAS.items():
             macros = [("THROUGHTIME_ISA", name), ("THROUGHTIME_VECTOR_BYTES", str(size))]
             objects += compiled("isa.cc", name, macros, flags)

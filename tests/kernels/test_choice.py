@@ -68,6 +68,8 @@ def test_a_library_that_does_not_load_is_no_traceback(monkeypatch, tmp_path):
 def test_what_the_kernels_do_not_take_falls_back_with_a_warning():
     with kernels("auto"), pytest.warns(KernelWarning, match="Elman's options"):
         assert not is_native("elman", f="softplus")
+    with kernels("native"), pytest.raises(ConfigError, match="Elman's options"):
+        is_native("elman", f="softplus")
     layer = make_memory("gru", 2, 3, dtype=jnp.float16, key=jax.random.key(0))
     with kernels("auto"), pytest.warns(KernelWarning, match="float16"):
         layer.unroll(layer.initial_state(1), jnp.ones((4, 1, 2), jnp.float16), jnp.zeros((4, 1), bool))

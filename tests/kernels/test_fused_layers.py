@@ -170,6 +170,50 @@ def test_what_is_not_finite_goes_where_the_equations_send_it(cell, value):
     np.testing.assert_allclose(ys, expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("H", [5, 32])
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_gradients_are_finite_where_those_of_pure_xla_are(cell, H, value):
+    """Also at saturated gates, whose gradient is exactly zero, and where padding meets an infinity."""
+    memory, (xs, _) = build(cell, 3, H, 0), data(5, 9, 3, 0)
+    xs[2, 4, 1], xs[1, 7] = value, 3e4
+    mask = np.ones((5, 9, H), np.float32)
+    if np.isnan(value):
+        mask[2:, 4] = 0.0  # what is not a number is left out of the loss
+    resets = jnp.zeros((5, 9), bool)
+
+    def loss(diff):
+        memory, xs, state = diff
+        ys = memory.unroll(state, xs, resets)[1]
+        return jnp.sum(jnp.where(mask > 0, ys, 0.0))
+
+    diff = (memory, jnp.asarray(xs), memory.initial_state(9))
+    got = eqx.filter_grad(loss)(diff)
+    with kernels("xla"):
+        expected = eqx.filter_grad(loss)(diff)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b))
+        scale = np.abs(np.asarray(b)[np.isfinite(b)]).max(initial=1.0)
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * scale)
+
+
+def test_only_what_is_asked_for_is_differentiated():
+    """By the inputs alone, by the state alone, by one weight alone: as by all of them together."""
+    memory, (xs, resets) = build(CELLS[4], 3, 5, 0), data(6, 9, 3, 0)
+    state, resets = memory.initial_state(9), jnp.asarray(resets)
+
+    def loss(memory, xs, state):
+        return jnp.sum(memory.unroll(state, xs, resets)[1] ** 2)
+
+    every = jax.grad(loss, argnums=(0, 1, 2))(memory, jnp.asarray(xs), state)
+    one = jax.jit(jax.grad(lambda xs: loss(memory, xs, state)))(jnp.asarray(xs))
+    np.testing.assert_allclose(one, every[1], rtol=1e-6, atol=1e-7)
+    one = jax.jit(jax.grad(lambda state: loss(memory, jnp.asarray(xs), state)))(state)
+    np.testing.assert_allclose(one.c, every[2].c, rtol=1e-6, atol=1e-7)
+    one = jax.grad(lambda w: loss(eqx.tree_at(lambda m: m.bias_h, memory, w), jnp.asarray(xs), state))(memory.bias_h)
+    np.testing.assert_allclose(one, every[0].bias_h, rtol=1e-6, atol=1e-7)
+
+
 def test_gates_never_exceed_one():
     """A forget gate of 1 + ε would make a cell grow: a counter of 10,000 steps at a saturated gate stays."""
     memory = make_memory("lstm", 1, 4, forget_bias=30.0, key=jax.random.key(0))

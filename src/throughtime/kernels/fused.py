@@ -9,6 +9,7 @@ states and computes gates again; `unroll_checkpointed` bounds either.
 """
 
 import os
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -87,11 +88,14 @@ def _fused_bwd(residuals, cotangents, perturbed, vjp_arg, resets, kind):
     def dense(cotangent, shape):
         return jnp.zeros(shape, ys.dtype) if cotangent is None else cotangent
 
-    wants_xs = perturbed.xs is True
+    def wanted(*flags):  # whether any array among them is differentiated by
+        return any(flag is not False for flag in jax.tree.leaves(flags))
+
+    wants_xs = wanted(perturbed.xs)
     wants_taps = layer.tap_h is not None
     taps = [like((T, B, H) if wants_taps and on else (0,), ys.dtype) for on in (True, lstm)]
     off = like((0,), ys.dtype)
-    wants_states = any(wanted is True for wanted in (perturbed.h, perturbed.c, perturbed.fresh_h, perturbed.fresh_c))
+    wants_states = wanted(perturbed.h, perturbed.c, perturbed.fresh_h, perturbed.fresh_c)
     rows = like((B, H), ys.dtype) if wants_states else off
     results = (
         like(layer.xs.shape if wants_xs else (0,), ys.dtype),
@@ -154,6 +158,7 @@ def _call(target: str, results: tuple, operands: tuple, kind: Kind, hidden: int)
     )
 
 
+@cache
 def _threads() -> int:
-    """Cores that this process may use: among so many the batch is split."""
+    """Cores that this process may use: among so many the batch is split, forwards and backwards alike."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,11 +3,13 @@
 import warnings
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from throughtime.kernels import DTYPES, Kind, Layer, chosen, fused_layer, native_here
+from throughtime.core import ConfigError
+from throughtime.kernels import DTYPES, VARIABLE, Kind, Layer, chosen, fused_layer, native_here
 from throughtime.memory._checks import check_sequence
 
 
@@ -33,17 +35,15 @@ def unroll_fused(
     """
     check_sequence(memory, state, xs, resets, taps)
     possible, _ = native_here()
-    arrays = [memory.weight_xh, *jax.tree.leaves((state, taps))]
-    if not possible or 0 in xs.shape or any(a.dtype != xs.dtype for a in arrays):
+    if not possible or 0 in xs.shape:
         return None
     dtype = xs.dtype
     inner = jnp.dtype(jnp.float32) if dtype == jnp.bfloat16 else dtype
-    if kind is None or inner not in DTYPES:
-        what = f"the dtype {dtype}" if kind is not None else f"this {type(memory).__name__}'s options"
-        if chosen() == "native":
-            what = f"{what}, although THROUGHTIME_KERNELS asks for native ones"
-        warnings.warn(f"The native kernels do not take {what}; pure XLA runs instead.", KernelWarning, stacklevel=4)
-        return None
+    dtypes = {str(a.dtype) for a in jax.tree.leaves((memory, state, taps, xs)) if eqx.is_array(a)}
+    if kind is None:
+        return _refuse(f"this {type(memory).__name__}'s options")
+    if inner not in DTYPES or len(dtypes) > 1:
+        return _refuse(f"{' and '.join(sorted(dtypes))}")
     fresh = memory.initial_state(xs.shape[1])
     weights = (
         memory.weight_xh,
@@ -54,6 +54,14 @@ def unroll_fused(
     pairs = [(tree.h, getattr(tree, "c", None)) for tree in (state, fresh)]
     tapped = (None, None) if taps is None else (taps.h, getattr(taps, "c", None))
     layer = Layer._make((xs, *weights, *pairs[0], *pairs[1], *tapped))
-    h, c, ys = fused_layer(jax.tree.map(lambda a: a.astype(inner), layer), resets, kind)
+    h, c, ys = fused_layer(jax.tree.map(lambda a: jnp.asarray(a, inner), layer), resets, kind)
     last = (h,) if c is None else (h, c)
     return type(state)(*(a.astype(dtype) for a in last)), ys.astype(dtype)
+
+
+def _refuse(what: str) -> None:
+    """Warns that pure XLA runs instead; an error where native kernels were asked for."""
+    said = f"The native kernels do not take {what}"
+    if chosen() == "native":
+        raise ConfigError(f"{said}.", "They were asked for.", f"Set {VARIABLE}=auto: pure XLA then runs instead.")
+    warnings.warn(f"{said}; pure XLA runs instead.", KernelWarning, stacklevel=5)

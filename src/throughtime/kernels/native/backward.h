@@ -75,6 +75,11 @@ inline bool all_zero(const S* p, int64_t n) {
   return !any;
 }
 
+template <class S>
+inline void clear_padding(S* row, int64_t H, int64_t n) {
+  if (n > H) std::memset(row + H, 0, (n - H) * sizeof(S));
+}
+
 // The state before step t of row b, as the forward pass saw it.
 template <class S>
 inline void state_before(const Shape& s, const uint8_t* resets, const S* fresh, const S* start, const S* last_row,
@@ -114,7 +119,7 @@ inline void step_back(const Backward<S>& p, const BackwardPacked<S>& packed, con
       if (lstm) std::memcpy(p.d_tap_c + row * H, dc, H * sizeof(S));
     }
     for (int64_t j = 0; j < H; ++j) dh[j] += p.d_ys[row * H + j];
-    dead[r] = all_zero(dh, n) && (!lstm || all_zero(dc, n));
+    dead[r] = all_zero(dh, H) && (!lstm || all_zero(dc, H));
     if (dead[r]) {
       std::memset(d_row, 0, width * sizeof(S));
       std::memset(h_before + r * n, 0, n * sizeof(S));
@@ -139,6 +144,10 @@ inline void step_back(const Backward<S>& p, const BackwardPacked<S>& packed, con
       case kGruAfter: gru_after_back<S>(n, g, h_before + r * n, d_row, dh); break;
       case kGruBefore: gru_before_back_candidate<S>(n, g, h_before + r * n, d_row, dh); break;
     }
+    // Where an input is infinite the padding holds NaN (∞ · 0), which the next product would spread.
+    for (int64_t part = 0; part < s.parts() && n > H; ++part) clear_padding(d_row + part * n, H, n);
+    clear_padding(dh, H, n);
+    clear_padding(dc, H, n);
   }
   const Panels<S> back = Panels<S>::packed(packed.weight_hh, s.gates() * n);
   if (s.cell == kGruBefore) {
@@ -147,6 +156,8 @@ inline void step_back(const Backward<S>& p, const BackwardPacked<S>& packed, con
       if (dead[r]) continue;
       gru_before_back_reset<S>(n, gates + r * width, h_before + r * n, own.d_reset_h + r * n,
                                own.reset_h + (at + r) * n, d + r * width, own.dh + r * n);
+      clear_padding(d + r * width, H, n);
+      clear_padding(own.dh + r * n, H, n);
     }
   }
   if (t == 0 && p.d_h == nullptr) return;  // nobody asks what the first state would change
@@ -174,7 +185,9 @@ inline void add_chunk(const Backward<S>& p, const BackwardPacked<S>& packed, con
   const int64_t I = s.I, H = s.H, n = padded(H), width = s.width(), M = (to - from) * rows, columns = s.gates() * n;
   for (int64_t m = 0; m < M; ++m) {
     const int64_t row = (from + m / rows) * s.B + b + m % rows;
-    row_to_blocks(own.xs, M, m, own.dead[m] ? own.zeros : p.xs + row * I, I);
+    // An input whose gates got no gradient adds nothing, even where it is infinite.
+    const bool adds = !own.dead[m] && !all_zero(own.d + m * width, width);
+    row_to_blocks(own.xs, M, m, adds ? p.xs + row * I : own.zeros, I);
     row_to_blocks(own.hs, M, m, own.h_before + m * n, n);
   }
   add_rows(own.d_bias, own.d, M, width);

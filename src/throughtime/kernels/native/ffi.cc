@@ -327,5 +327,6 @@ THROUGHTIME_CALL(backward)
 XLA_FFI_DEFINE_HANDLER_SYMBOL(throughtime_forward, throughtime::forward, THROUGHTIME_BINDING);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(throughtime_backward, throughtime::backward, THROUGHTIME_BINDING);
 
+extern "C" const char* throughtime_sources() { return THROUGHTIME_SOURCES; }
 extern "C" const char* throughtime_instruction_set() { return throughtime::instruction_set().name; }
 #pragma GCC visibility pop

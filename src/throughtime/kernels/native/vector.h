@@ -1,8 +1,9 @@
 // Vectors of one register, and the functions that a cell needs of them, for whichever instruction set this translation
 // unit is compiled for (see setup.py): GCC's and Clang's vector extension, so that one source serves all machines.
 //
-// Everything lives in a namespace of the instruction set: the same source is compiled several times into one library,
+// What computes lives in a namespace of the instruction set: the same source is compiled several times into one library,
 // and an inline function that two of them shared would be linked once, perhaps in the version that this machine lacks.
+// (layer.h has a few of those, for sizes; setup.py links the plainest objects first, and theirs are taken.)
 #pragma once
 
 #include <cmath>
