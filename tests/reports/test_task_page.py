@@ -1,10 +1,14 @@
 """What the report of a task says beside its figures, on results that are made up."""
 
 import re
+from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
-from throughtime.reports.task import TaskReport, render_task, verdict_of
+from throughtime.cli.task import _table
+from throughtime.reports.task import TaskReport, render_task, score_table, verdict_of
 from throughtime.tasks import Progress, TaskResult, make_task
 
 
@@ -46,3 +50,19 @@ def test_no_memory_is_the_floor_where_nothing_is_seen_beside_it(name, options):
     assert without.as_json()["beside_memory"] is None
     assert "a model without memory reaches" in verdict_of(without.results)
     assert "no memoryless floor" not in words(render_task(without))
+
+
+def test_many_scores_stand_below_each_other():
+    """Side by side they were cut at the window's edge, and beyond reading at 80 columns."""
+    made = report("reverse", "gru")
+    result = replace(
+        made.results[0], scores={made.results[0].task.score: 0.5} | {f"length_{i}": 0.25 for i in range(12)}
+    )
+    head = re.search(r"<thead>.*?</thead>", render_task(replace(made, results=(result,))), re.S)
+    assert head.group().count("<th") - 1 == 2  # beside <thead>
+    console = Console(width=80, file=StringIO())
+    console.print(_table([result] * 3))
+    assert "length 11" in console.file.getvalue()
+    assert console.file.getvalue().count("0.25") == 3 * 12
+    many = score_table([replace(made.results[0], seed=seed) for seed in range(15)])
+    assert [row[0] for row in many] == ["", *(f"seed {seed}" for seed in range(15))]

@@ -103,13 +103,7 @@ def render_task(report: TaskReport) -> str:
     first = report.results[0]
     task, name = first.task, first.task.score.replace("_", " ")
     floor = task.memoryless_score
-    names = list(first.scores)
-    rows: list[tuple[str, ...]] = [
-        (f"seed {r.seed}", *(show(r.scores[n]) for n in names), f"{r.curve[-1].update:,}", f"{r.seconds:,.1f}")
-        for r in report.results
-    ]
-    if floor is not None:
-        rows.append(("without memory, at best", show(floor), *[""] * (len(names) + 1)))
+    head, *rows = score_table(report.results, floor=True)
     lines = [
         Line("validation loss", [p.update for p in r.curve], [p.validation_loss for p in r.curve])
         for r in report.results
@@ -152,7 +146,7 @@ def render_task(report: TaskReport) -> str:
             section(
                 _headline(report.results, name),
                 paragraph(verdict_of(report.results), lead=True),
-                table(["", *(n.replace("_", " ") for n in names), "updates", "seconds"], rows, "Scores"),
+                table(head, rows, "Scores"),
             ),
             section(
                 "Learning curves",
@@ -173,6 +167,31 @@ def render_task(report: TaskReport) -> str:
             section("How this was measured", bullets(notes)),
         ],
     )
+
+
+def score_table(results: Sequence[TaskResult], *, floor: bool = False) -> list[tuple[str, ...]]:
+    """Head and rows of all scores, whichever there are fewer of in columns: scores or seeds.
+
+    Args:
+        results: of all seeds.
+        floor: adds the memoryless score.
+    """
+    task, names = results[0].task, list(results[0].scores)
+    lines = [("", *(name.replace("_", " ") for name in names), "updates", "seconds", "parameters")]
+    lines += [
+        (
+            f"seed {r.seed}",
+            *(show(r.scores[name]) for name in names),
+            f"{r.curve[-1].update:,}",
+            f"{r.seconds:,.1f}",
+            f"{r.parameters:,}",
+        )
+        for r in results
+    ]
+    if floor and task.memoryless_score is not None:
+        reached = (show(task.memoryless_score) if name == task.score else "" for name in names)
+        lines.append(("without memory, at best", *reached, "", "", ""))
+    return lines if len(lines) > len(lines[0]) else list(zip(*lines, strict=True))
 
 
 def show(value: float) -> str:
