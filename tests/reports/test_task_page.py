@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from throughtime.cli.task import _table
-from throughtime.reports.task import TaskReport, render_task, score_table, verdict_of
+from throughtime.reports.task import TaskReport, render_task, score_table, show, verdict_of
 from throughtime.tasks import Progress, TaskResult, make_task
 
 
@@ -66,3 +66,17 @@ def test_many_scores_stand_below_each_other():
     assert console.file.getvalue().count("0.25") == 3 * 12
     many = score_table([replace(made.results[0], seed=seed) for seed in range(15)])
     assert [row[0] for row in many] == ["", *(f"seed {seed}" for seed in range(15))]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.99997, "0.99997"),
+        (0.9999999, "0.9999999"),
+        (0.9991, "0.9991"),
+        (1.0, "1"),
+        (1 - 2**-53, "0.9999999999999999"),
+    ],
+)
+def test_a_value_below_1_never_reads_as_1(value, text):
+    assert show(value) == text

@@ -195,12 +195,14 @@ def score_table(results: Sequence[TaskResult], *, floor: bool = False) -> list[t
 
 
 def show(value: float) -> str:
-    """Four digits; small numbers with a power of ten."""
+    """Four digits, more where a value below 1 would read as 1; small numbers with a power of ten."""
     if not math.isfinite(value):
         return "–"
     if value and abs(value) < 1e-3:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa}·10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    if 0.99 < value < 1:
+        return next(text for digits in range(4, 18) if float(text := f"{value:.{digits}g}") < 1)
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
