@@ -80,3 +80,9 @@ def test_many_scores_stand_below_each_other():
 )
 def test_a_value_below_1_never_reads_as_1(value, text):
     assert show(value) == text
+
+
+@pytest.mark.parametrize(("score", "said"), [(2.5e11, "training diverged"), (0.17, "no better than without memory")])
+def test_a_training_that_diverged_is_called_so(score, said):
+    result = report("adding", "gru").results[0]
+    assert said in verdict_of([replace(result, scores={result.task.score: score})])

@@ -15,6 +15,9 @@ from throughtime.reports.page import bullets, command_line, figure, page, paragr
 from throughtime.runs.atomic import atomic_write
 from throughtime.tasks import TaskResult
 
+DIVERGED = 10
+"""An error of so many times the memoryless one is no failure to remember: training has diverged."""
+
 
 @dataclass(frozen=True)
 class TaskReport:
@@ -95,6 +98,8 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
     # Scores are means over a sample: what is within 2% of the floor is not told apart from it.
     better = worst > 1.02 * floor if task.higher_is_better else worst < 0.98 * floor
     beside = f"a model without memory reaches {show(floor)} at best"
+    if not task.higher_is_better and worst > DIVERGED * floor:
+        return f"{said}: training diverged ({beside})."
     return f"{said}; {beside}." if better else f"{said}: no better than without memory ({beside})."
 
 
@@ -102,7 +107,6 @@ def render_task(report: TaskReport) -> str:
     """The page."""
     first = report.results[0]
     task, name = first.task, first.task.score.replace("_", " ")
-    floor = task.memoryless_score
     head, *rows = score_table(report.results, floor=True)
     lines = [
         Line("validation loss", [p.update for p in r.curve], [p.validation_loss for p in r.curve])
