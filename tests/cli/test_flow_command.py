@@ -34,6 +34,22 @@ def test_a_fresh_memory_made_to_order(capsys, tmp_path):
     assert "Gradients vanish at lag 43, the task needs 45" in (out / "report.html").read_text()
 
 
+def test_a_folder_is_not_written_over_unasked(capsys, tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    words = ["flow", "--memory", "none", "--length", "5", *SMALL[2:], "--out", str(tmp_path)]
+    assert main(words) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "report.html").read_text() == "mine"
+    assert main([*words, "--overwrite"]) == 0
+    assert (tmp_path / "report.html").read_text() != "mine"
+
+
+def test_the_folder_of_a_task_points_to_the_tasks_own_looks(capsys, tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    assert main(["flow", str(tmp_path)]) == 1
+    assert "throughtime task … --flow every=N" in " ".join(capsys.readouterr().err.split())
+
+
 def test_without_out_it_makes_a_folder_under_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["flow", "--memory", "none", "--loss", "last", "--length", "5", *SMALL[2:]]) == 0

@@ -110,7 +110,7 @@ def test_mean_norms_are_root_mean_squares_over_what_exists():
         ("elman", 0.82, 100, 50, None, ("vanish at lag 23, the task needs 50", "gated memory")),
         ("lstm", 0.82, 100, 50, None, ("vanish at lag 23, the task needs 50", "chrono of about 50")),
         ("gru", 0.82, 100, None, None, ("Gradients vanish at lag 23", "chrono of about the longest lag")),
-        ("tdnn", 0.5, 100, 50, None, ("vanish at lag 6", "window of 3 steps")),
+        ("tdnn", 0.5, 100, 50, None, ("vanish at lag 6", "sees the present and 3 steps back")),
         ("elman", 1.31, 100, 50, None, ("explode: growth 1.31 per step", "global norm")),
         ("gru", 0.999, 100, 50, None, ("reach back 99 steps or more, the task needs 50", "stays above 1%")),
         ("gru", 0.999, 40, 50, None, ("reach back 39 steps or more", "Whether they reach 50 is not measured")),
@@ -132,3 +132,11 @@ def test_a_growth_that_is_not_surely_above_one_is_no_explosion():
     assert horizon.growth > 1 > horizon.growth_interval[0]
     memory = make_memory("elman", 2, 3, key=jax.random.key(0))
     assert "explode" not in flow_verdict(memory, horizon).headline
+
+
+def test_a_gru_is_not_sent_to_an_lstm_that_reaches_no_farther():
+    verdict = flow_verdict(
+        make_memory("gru", 2, 3, key=jax.random.key(0)), gradient_horizon(curve(0.5, 60, rows=2)), 50
+    )
+    assert "chrono of about 50" in verdict.sentences[-1]
+    assert "lstm" not in verdict.sentences[-1]

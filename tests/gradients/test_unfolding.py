@@ -1,5 +1,7 @@
 """The unfolded network's copies, shared and untied. (That it equals the folded one is a law: tests/laws.)"""
 
+import inspect
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -56,6 +58,13 @@ def test_all_layers_share_one_set_of_parameters_until_they_are_untied():
 
 def test_what_does_not_fit_is_refused():
     memory = Elman(2, 3, key=jax.random.key(0))
+    unchecked = inspect.unwrap(unfold)  # without the tests' own checks of types
+    for no_memory in ("gru", Elman, None):
+        with pytest.raises(ConfigError, match="is no memory"):
+            unchecked(no_memory, 3)
+    for T in (2.5, "3", True):
+        with pytest.raises(ConfigError, match=f"T is {T}"):
+            unchecked(memory, T)
     for T in (0, -2):
         with pytest.raises(ConfigError, match=f"T is {T}"):
             unfold(memory, T)

@@ -173,3 +173,9 @@ def test_a_readout_takes_the_dtype_of_its_memory():
     assert memory.readout.weight_hy.dtype == jnp.bfloat16
     assert memory.readout.weight_hy.shape == (3, 4)
     assert memory.output_size == 4
+
+
+@pytest.mark.parametrize(("sizes", "said"), [((0, 3), "needs an input_size"), ((2, 0), "needs a hidden_size")])
+def test_a_size_below_one_is_named_with_its_article(sizes, said):
+    with pytest.raises(ConfigError, match=said):
+        make_memory("gru", *sizes, key=KEY)

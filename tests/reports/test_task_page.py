@@ -1,10 +1,14 @@
 """What the report of a task says beside its figures, on results that are made up."""
 
 import re
+from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
-from throughtime.reports.task import TaskReport, render_task, verdict_of
+from throughtime.cli.task import _table
+from throughtime.reports.task import TaskReport, render_task, score_table, show, verdict_of
 from throughtime.tasks import Progress, TaskResult, make_task
 
 
@@ -46,3 +50,39 @@ def test_no_memory_is_the_floor_where_nothing_is_seen_beside_it(name, options):
     assert without.as_json()["beside_memory"] is None
     assert "a model without memory reaches" in verdict_of(without.results)
     assert "no memoryless floor" not in words(render_task(without))
+
+
+def test_many_scores_stand_below_each_other():
+    """Side by side they were cut at the window's edge, and beyond reading at 80 columns."""
+    made = report("reverse", "gru")
+    result = replace(
+        made.results[0], scores={made.results[0].task.score: 0.5} | {f"length_{i}": 0.25 for i in range(12)}
+    )
+    head = re.search(r"<thead>.*?</thead>", render_task(replace(made, results=(result,))), re.S)
+    assert head.group().count("<th") - 1 == 2  # beside <thead>
+    console = Console(width=80, file=StringIO())
+    console.print(_table([result] * 3))
+    assert "length 11" in console.file.getvalue()
+    assert console.file.getvalue().count("0.25") == 3 * 12
+    many = score_table([replace(made.results[0], seed=seed) for seed in range(15)])
+    assert [row[0] for row in many] == ["", *(f"seed {seed}" for seed in range(15))]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.99997, "0.99997"),
+        (0.9999999, "0.9999999"),
+        (0.9991, "0.9991"),
+        (1.0, "1"),
+        (1 - 2**-53, "0.9999999999999999"),
+    ],
+)
+def test_a_value_below_1_never_reads_as_1(value, text):
+    assert show(value) == text
+
+
+@pytest.mark.parametrize(("score", "said"), [(2.5e11, "training diverged"), (0.17, "no better than without memory")])
+def test_a_training_that_diverged_is_called_so(score, said):
+    result = report("adding", "gru").results[0]
+    assert said in verdict_of([replace(result, scores={result.task.score: score})])

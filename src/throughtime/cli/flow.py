@@ -16,6 +16,7 @@ from throughtime.agents import PPO
 from throughtime.agents.flow import Microscope
 from throughtime.cli._arguments import Json, free_folder, parse
 from throughtime.cli._output import Output
+from throughtime.cli._tasks import refuse_full
 from throughtime.core import ConfigError, RunFolderError
 from throughtime.gradients.flow import Flow, measure_flow
 from throughtime.memory import make_memory
@@ -59,6 +60,8 @@ class FlowArguments:
     """Of weights, inputs and loss; for RUN of another rollout than the next one."""
     out: Path | None = None
     """The folder for report.html; by default flow/ in RUN, or a new one under runs/."""
+    overwrite: bool = False
+    """Writes over an older report in the folder that --out names."""
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
 
@@ -67,6 +70,8 @@ def run(argv: list[str]) -> int:
     """Measures, prints the figures and the verdict, writes the page."""
     arguments = parse(FlowArguments, "flow", argv)
     _check(arguments, argv)
+    if arguments.out is not None:
+        refuse_full(arguments.out, arguments.overwrite)
     output = Output(arguments.json)
     with output.console.status("following gradients back …"):
         title, subtitle, flows = _fresh(arguments) if arguments.run is None else _trained(arguments, arguments.run)
@@ -126,6 +131,12 @@ def _fresh(arguments: FlowArguments) -> tuple[str, str, dict[str, Flow]]:
 
 def _trained(arguments: FlowArguments, path: Path) -> tuple[str, str, dict[str, Flow]]:
     """The policy of a run, on the rollout that would come next."""
+    if (path / "results.json").exists() and not (path / "config.toml").exists():
+        raise RunFolderError(
+            f"{path} is the folder of a task.",
+            "It holds scores and a report, and no model to look at.",
+            "Train again with throughtime task … --flow every=N, which looks while training.",
+        )
     trained = load_run(path)
     ppo, state = PPO(trained.env, trained.config.ppo, trained.config.network), trained.state
     if arguments.seed is not None:

@@ -15,7 +15,7 @@ from throughtime.cli._compare import run_compare
 from throughtime.cli._output import Output
 from throughtime.cli._tasks import TaskBar, refuse_full
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.reports.task import TaskReport, show, verdict_of, write_task_report
+from throughtime.reports.task import TaskReport, score_table, verdict_of, write_task_report
 from throughtime.runs.compilation import enable_compilation_cache
 from throughtime.tasks import TASKS, Task, TaskConfig, TaskResult, train_task
 
@@ -133,13 +133,10 @@ def _list(output: Output) -> int:
 
 
 def _table(results: list[TaskResult]) -> Table:
+    head, *rows = score_table(results)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("seed", justify="right")
-    for name in results[0].scores:
-        table.add_column(name.replace("_", " "), justify="right")
-    for name in ("updates", "seconds", "parameters"):
-        table.add_column(name, justify="right")
-    for r in results:
-        scores = (show(value) for value in r.scores.values())
-        table.add_row(str(r.seed), *scores, f"{r.curve[-1].update:,}", f"{r.seconds:,.1f}", f"{r.parameters:,}")
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
     return table

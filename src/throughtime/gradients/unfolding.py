@@ -12,6 +12,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from throughtime.core import ConfigError, select_rows
@@ -84,8 +85,16 @@ def unfold(memory: Memory, T: int) -> Unfolded:
         A module to call with `(state, xs, resets)`, whose gradient is a module of the same structure.
 
     Raises:
-        ConfigError: T is below 1.
+        ConfigError: no memory, or T is no whole number of 1 or more.
     """
-    if T < 1:
-        raise ConfigError(f"T is {T}", "An unfolded network has a layer for each time step.", "Set T to 1 or more.")
-    return Unfolded((memory,), T)
+    if not isinstance(memory, Memory):
+        raise ConfigError(
+            f"{memory!r} is no memory.",
+            "What is unfolded is the step of a memory, with its weights.",
+            'Write unfold(make_memory("gru", input_size, hidden_size, key=key), T).',
+        )
+    if isinstance(T, bool) or not isinstance(T, int | np.integer) or T < 1:
+        raise ConfigError(
+            f"T is {T}", "An unfolded network has a layer for each time step.", "Set T to a whole number of 1 or more."
+        )
+    return Unfolded((memory,), int(T))

@@ -13,8 +13,9 @@ def check_sizes(**sizes: int | None) -> None:
     """Raises ConfigError unless each size is at least 1 (None means that the option is not used)."""
     for name, size in sizes.items():
         if size is not None and size < 1:
+            article = "an" if name[0] in "aeio" else "a"
             raise ConfigError(
-                f"{name} is {size}", f"A memory needs a {name} of at least 1.", f"Set {name} to 1 or more."
+                f"{name} is {size}", f"A memory needs {article} {name} of at least 1.", f"Set {name} to 1 or more."
             )
 
 

@@ -28,7 +28,10 @@ def guide_table(rows: Sequence[MemoryRow]) -> tuple[list[str], list[tuple[str, .
         each("Structure", lambda r: "recurrent" if r.recurrent else "feedforward"),
         each("  parameters", lambda r: f"{r.parameters:,}"),
         each("  numbers carried from step to step", lambda r: f"{r.state_numbers:,}"),
-        each("Memory: steps the output can depend on", lambda r: "unlimited" if r.window is None else str(r.window)),
+        each(
+            "Memory: steps back the output can depend on",
+            lambda r: "unlimited" if r.window is None else str(r.window - 1),
+        ),
         each(f"  longest echo learned (accuracy ≥ {LEARNED:g})", lambda r: _learned(r, top)),
         each(f"Training: ms per update, echo {top}", lambda r: f"{r.milliseconds:.2f}"),
         each(

@@ -15,6 +15,9 @@ from throughtime.reports.page import bullets, command_line, figure, page, paragr
 from throughtime.runs.atomic import atomic_write
 from throughtime.tasks import TaskResult
 
+DIVERGED = 10
+"""An error of so many times the memoryless one is no failure to remember: training has diverged."""
+
 
 @dataclass(frozen=True)
 class TaskReport:
@@ -95,6 +98,8 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
     # Scores are means over a sample: what is within 2% of the floor is not told apart from it.
     better = worst > 1.02 * floor if task.higher_is_better else worst < 0.98 * floor
     beside = f"a model without memory reaches {show(floor)} at best"
+    if not task.higher_is_better and worst > DIVERGED * floor:
+        return f"{said}: training diverged ({beside})."
     return f"{said}; {beside}." if better else f"{said}: no better than without memory ({beside})."
 
 
@@ -102,14 +107,7 @@ def render_task(report: TaskReport) -> str:
     """The page."""
     first = report.results[0]
     task, name = first.task, first.task.score.replace("_", " ")
-    floor = task.memoryless_score
-    names = list(first.scores)
-    rows: list[tuple[str, ...]] = [
-        (f"seed {r.seed}", *(show(r.scores[n]) for n in names), f"{r.curve[-1].update:,}", f"{r.seconds:,.1f}")
-        for r in report.results
-    ]
-    if floor is not None:
-        rows.append(("without memory, at best", show(floor), *[""] * (len(names) + 1)))
+    head, *rows = score_table(report.results, floor=True)
     lines = [
         Line("validation loss", [p.update for p in r.curve], [p.validation_loss for p in r.curve])
         for r in report.results
@@ -152,7 +150,7 @@ def render_task(report: TaskReport) -> str:
             section(
                 _headline(report.results, name),
                 paragraph(verdict_of(report.results), lead=True),
-                table(["", *(n.replace("_", " ") for n in names), "updates", "seconds"], rows, "Scores"),
+                table(head, rows, "Scores"),
             ),
             section(
                 "Learning curves",
@@ -175,13 +173,40 @@ def render_task(report: TaskReport) -> str:
     )
 
 
+def score_table(results: Sequence[TaskResult], *, floor: bool = False) -> list[tuple[str, ...]]:
+    """Head and rows of all scores, whichever there are fewer of in columns: scores or seeds.
+
+    Args:
+        results: of all seeds.
+        floor: adds the memoryless score.
+    """
+    task, names = results[0].task, list(results[0].scores)
+    lines = [("", *(name.replace("_", " ") for name in names), "updates", "seconds", "parameters")]
+    lines += [
+        (
+            f"seed {r.seed}",
+            *(show(r.scores[name]) for name in names),
+            f"{r.curve[-1].update:,}",
+            f"{r.seconds:,.1f}",
+            f"{r.parameters:,}",
+        )
+        for r in results
+    ]
+    if floor and task.memoryless_score is not None:
+        reached = (show(task.memoryless_score) if name == task.score else "" for name in names)
+        lines.append(("without memory, at best", *reached, "", "", ""))
+    return lines if len(lines) > len(lines[0]) else list(zip(*lines, strict=True))
+
+
 def show(value: float) -> str:
-    """Four digits; small numbers with a power of ten."""
+    """Four digits, more where a value below 1 would read as 1; small numbers with a power of ten."""
     if not math.isfinite(value):
         return "–"
     if value and abs(value) < 1e-3:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa}·10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    if 0.99 < value < 1:
+        return next(text for digits in range(4, 18) if float(text := f"{value:.{digits}g}") < 1)
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 

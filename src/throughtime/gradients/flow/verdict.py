@@ -115,13 +115,13 @@ def _against_vanishing(memory: Memory, required_lag: int | None) -> str:
     if isinstance(cell, LSTM | MinLSTM):
         return f"Remedies: chrono of about {far}, so that forget gates keep for that long; or a higher forget_bias."
     if isinstance(cell, GRU | MinGRU):
-        return f"Remedies: chrono of about {far}, so that update gates keep for that long; or an lstm."
+        return f"Remedies: chrono of about {far}, so that update gates keep for that long."
     if isinstance(cell, LRU):
         return "Remedies: r_min and r_max nearer to 1, and a smaller max_phase."
     if isinstance(cell, TDNN):
         return (
-            f"A window of {cell.delay} steps ends there, exactly. Remedies: more taps, a larger dilation, or a "
-            "recurrent memory."
+            f"A TDNN sees the present and {_steps(cell.delay)} back, exactly. Remedies: more taps, a larger "
+            "dilation, or a recurrent memory."
         )
     if isinstance(cell, Memoryless):
         return "There is no memory, and so nothing to learn over time. Remedy: any memory."

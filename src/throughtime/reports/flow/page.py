@@ -133,7 +133,10 @@ def figures_table(record: Record) -> list[tuple[str, str]]:
 def _horizon(record: Record) -> str:
     words = f"{'at least ' * record['censored']}{record['horizon']}"
     interval = record["horizon_interval"]
-    return words if interval is None else f"{words} (95%: {interval[0]} to {interval[1]})"
+    if interval is None or (record["censored"] and interval[0] == record["horizon"]):
+        return words  # nothing lies beyond the last lag: an interval there says no more
+    capped = ", the last lag" * (interval[1] == record.get("measured_lags"))
+    return f"{words} (95%: {interval[0]} to {interval[1]}{capped})"
 
 
 def _with_interval(value: float, interval: Any) -> str:
