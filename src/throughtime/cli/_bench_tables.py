@@ -12,25 +12,25 @@ NOTHING = "–"
 
 
 def cells_table(rows: Sequence[cells.Row]) -> Table:
-    """A row for each cell, size and pass."""
-    table = _table("cell", "T,B,I,H", "pass", right=["ms", "(quartiles)"])
+    """A row for each cell, size and pass, in 80 columns; ± is half of the distance between the quartiles."""
+    table = _table("cell", "T,B,I,H", "pass", right=["ours, ms", "ratio"])
     table.add_column("best peer", no_wrap=True)
-    for name in ("its ms", "ratio", "GFLOP/s", "of sgemm"):
+    for name in ("GFLOP/s", "sgemm"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        t, peer, ratio = row.timings[cells.OURS], row.best_peer, row.ratio
+        t, ratio = row.timings[cells.OURS], row.ratio
         table.add_row(
             row.cell,
             ",".join(map(str, row.sizes)),
             row.which,
-            _ms(t.median),
-            f"{_ms(t.low)} to {_ms(t.high)}",
-            peer or NOTHING,
-            NOTHING if peer is None else _ms(row.peers[peer]),
+            f"{t.median * 1e3:.3g} ±{(t.high - t.low) / 2 / t.median:.0%}",
             NOTHING if ratio is None else f"{ratio:.2f}",
-            f"{row.rate / 1e9:.3g}",
+            row.best_peer or NOTHING,
+            f"{row.rate / 1e9:.0f}",
             f"{row.fraction_of_sgemm:.0%}",
         )
+    for column in table.columns:
+        column.no_wrap = True
     return table
 
 
@@ -113,7 +113,7 @@ def _ms(seconds: float) -> str:
 
 
 def _table(*left: str, right: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in left:
         table.add_column(name, no_wrap=True)
     for name in right:
