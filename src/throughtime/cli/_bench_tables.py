@@ -35,19 +35,21 @@ def cells_table(rows: Sequence[cells.Row]) -> Table:
 
 
 def ppo_table(contests: Sequence[ppo.Contest]) -> Table:
-    """A row for each contestant and width, with a column for each peer that was measured."""
+    """A row for each contestant and width, in 80 columns; ± is half of the distance between the quartiles."""
     peers = list(dict.fromkeys(peer for contest in contests for peer in contest.peers))
-    right = ["steps/s", "(quartiles)", *(f"× {peer}" for peer in peers), "compile s"]
-    table = _table("width", "who", right=right)
+    right = ["steps/s", *(f"× {peer.split()[0].removesuffix('-contrib')}" for peer in peers), "compile s"]
+    table = _table("H", "who", right=right)
     for contest in contests:
         for name in contest.timings:
             speed, low, high = contest.speeds(name)
             seconds = contest.compile_seconds.get(name)
             ratios = (f"{contest.ratio(name, peer):.2f}" for peer in peers)
             who = f"throughtime {name}" if name in ppo.OURS else name
-            quartiles = f"{low:,.0f} to {high:,.0f}"
             compiled = NOTHING if seconds is None else f"{seconds:.1f}"
-            table.add_row(str(contest.width), who, f"{speed:,.0f}", quartiles, *ratios, compiled)
+            spread = f"±{(high - low) / 2 / speed:.0%}"
+            table.add_row(str(contest.width), who, f"{speed:,.0f} {spread}", *ratios, compiled)
+    for column in table.columns:
+        column.no_wrap = True
     return table
 
 
