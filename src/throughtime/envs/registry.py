@@ -1,11 +1,14 @@
 """Environments by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
 from throughtime.core import ConfigError, did_you_mean
+from throughtime.envs.adapters import GymEnvironment, GymnaxEnvironment, check_trusted, trust
+from throughtime.envs.adapters._user import spec_of
+from throughtime.envs.adapters.names import adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze
 
@@ -27,7 +30,13 @@ class EnvironmentEntry:
     @property
     def options(self) -> dict[str, Any]:
         """The fields that a caller may set, with their defaults."""
-        return {f.name: f.default for f in fields(self.build) if f.name not in self.fixed}
+        hidden = {*self.fixed, "arguments"} if self.takes_arguments else self.fixed
+        return {f.name: f.default for f in fields(self.build) if f.name not in hidden and f.default is not MISSING}
+
+    @property
+    def takes_arguments(self) -> bool:
+        """Whether it passes other options on to an environment that is not ours."""
+        return self.build in (GymEnvironment, GymnaxEnvironment)
 
 
 ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
@@ -64,19 +73,62 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
 )
 
 
+def entry_of(name: str) -> EnvironmentEntry:
+    """What is known of a name: one of ours, or `gym:ID`, `gymnax:NAME`, `minigrid:ID`, `module:Class`, `file.py:Class`.
+
+    Raises:
+        ConfigError: an unknown name (with a suggestion).
+    """
+    if name in ENVIRONMENTS:
+        return ENVIRONMENTS[name]
+    if not is_adapted(name):
+        others = "Those of others are named gym:ID, gymnax:NAME, minigrid:ID, module:Class or file.py:Class."
+        raise ConfigError(f"There is no environment {name!r}.", mend=f"{did_you_mean(name, ENVIRONMENTS)} {others}")
+    build, fixed = adapted_class(name)
+    return EnvironmentEntry(build, fixed, (build.__doc__ or name).strip().splitlines()[0])
+
+
+def name_of(env: Environment) -> tuple[str, dict[str, Any]]:
+    """The name and options by which `make` builds an environment (its name alone where it does not know it)."""
+    name = spec_of(type(env)) or env.name
+    try:
+        entry = entry_of(name)
+    except ConfigError:
+        return env.name, {}
+    if type(env) is not entry.build:
+        return env.name, {}
+    options = {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v}
+    return name, options | (dict(env.arguments) if isinstance(env, GymEnvironment | GymnaxEnvironment) else {})
+
+
+def make_from_file(name: str, **options: Any) -> Environment:
+    """`make` for a name that stands in a file: code that the name points to runs only if the user named it too."""
+    if runs_code(name):
+        check_trusted(name)
+    return make(name, **options)
+
+
 def make(name: str, **options: Any) -> Environment:
     """Builds the environment of that name.
 
     Args:
-        name: a key of `ENVIRONMENTS`.
-        **options: fields of the environment, such as `length=50`; see `ENVIRONMENTS[name].options`.
+        name: a key of `ENVIRONMENTS`, or `gym:ID`, `gymnax:NAME`, `minigrid:ID`, `module:Class`, `file.py:Class`.
+        **options: fields of the environment, such as `length=50`; see `entry_of(name).options`. What an adapter does
+            not know itself goes to the constructor of the environment behind it.
 
     Raises:
         ConfigError: if the name or an option is unknown, or a value is impossible.
     """
-    if name not in ENVIRONMENTS:
-        raise ConfigError(f"There is no environment {name!r}.", mend=did_you_mean(name, ENVIRONMENTS))
-    entry = ENVIRONMENTS[name]
+    entry = entry_of(name)
+    trust(name)
+    arguments = {k: options.pop(k) for k in list(options) if entry.takes_arguments and k not in entry.options}
+    for option, value in arguments.items():
+        if option in entry.fixed or not isinstance(value, int | float | bool | str):
+            raise ConfigError(
+                f"{name}: {option} = {value!r} is impossible.",
+                "The name decides it." if option in entry.fixed else f"It is of type {type(value).__name__}.",
+                "Arguments are numbers, booleans and words.",
+            )
     for option, value in options.items():
         if option in entry.fixed:
             raise ConfigError(
@@ -93,4 +145,8 @@ def make(name: str, **options: Any) -> Environment:
                 f"It is of type {type(value).__name__}.",
                 f"Give {option} a value of type {type(default).__name__}, such as {default!r}.",
             )
+    if entry.takes_arguments:
+        options["arguments"] = tuple(sorted(arguments.items()))
+    elif is_adapted(name):
+        return build_own(entry.build, name, options)
     return entry.build(**entry.fixed, **options)

@@ -5,7 +5,7 @@ from importlib import resources
 
 from throughtime.agents import NetworkConfig, PPOConfig
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS, Environment, make
+from throughtime.envs import ENVIRONMENTS, Environment, make_from_file, name_of
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
 
@@ -17,7 +17,7 @@ class EnvConfig:
     """The environment."""
 
     name: str = "t-maze"
-    """A name that `throughtime envs` lists."""
+    """A name that `throughtime envs` lists, or gym:ID, gymnax:NAME, minigrid:ID, module:Class, file.py:Class."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Its options, e.g. length for t-maze."""
 
@@ -25,17 +25,14 @@ class EnvConfig:
         """The environment itself.
 
         Raises:
-            ConfigError: an unknown name or option, or an impossible value.
+            ConfigError: an unknown name or option, an impossible value, or code that the user did not name.
         """
-        return make(self.name, **self.options)
+        return make_from_file(self.name, **self.options)
 
     @classmethod
     def of(cls, env: Environment) -> "EnvConfig":
         """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
-        entry = ENVIRONMENTS.get(env.name)
-        if entry is None or type(env) is not entry.build:
-            return cls(env.name)
-        return cls(env.name, {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v})
+        return cls(*name_of(env))
 
 
 @dataclass(frozen=True)
@@ -95,12 +92,24 @@ def default_config(env: str = "t-maze") -> RunConfig:
     """The tuned settings for an environment, or the general ones where none were tuned.
 
     Args:
-        env: a name that the registry knows.
+        env: a name that `make` knows.
     """
+    if env not in ENVIRONMENTS:
+        return _general_config(env)
     file = resources.files("throughtime.runs").joinpath("defaults", f"{env}.toml")
     if not file.is_file():
         return RunConfig(env=EnvConfig(env))
     return from_toml(file.read_text(encoding="utf-8"), RunConfig)
+
+
+def _general_config(env: str) -> RunConfig:
+    """For environments of others: their scales are not known, and those in Python take their time."""
+    return RunConfig(
+        env=EnvConfig(env),
+        network=NetworkConfig(normalise_observations=not env.startswith("minigrid:")),
+        ppo=PPOConfig(normalise_returns=True),
+        evaluation_episodes=100,
+    )
 
 
 def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:
