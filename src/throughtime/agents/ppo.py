@@ -112,7 +112,7 @@ class PPO:
         )
 
     def with_new_episodes(self, state: TrainState) -> TrainState:
-        """The same training at the start of new episodes: Python environments cannot be put back to where they stood."""
+        """The same training at the start of new episodes, for environments that cannot be put back into old ones."""
         key_start, key = jax.random.split(state.key)
         running = state.discounted_return
         return state._replace(

@@ -15,8 +15,8 @@ Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 EnvCode = Annotated[
     str | None,
     tyro.conf.arg(
-        help="The environment's code, module:Class or file.py:Class, where the run was trained on such a one: a run folder "
-        "alone never makes code run, so name it here."
+        help="The environment's code, module:Class or file.py:Class, where the run was trained on such a one: "
+        "a run folder alone never makes code run, so name it here."
     ),
 ]
 

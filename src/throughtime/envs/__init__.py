@@ -9,11 +9,11 @@ from throughtime.envs.base import Environment as Environment
 from throughtime.envs.base import MultiDiscrete as MultiDiscrete
 from throughtime.envs.base import Space as Space
 from throughtime.envs.base import Tables as Tables
-from throughtime.envs.registry import ENVIRONMENTS as ENVIRONMENTS
-from throughtime.envs.registry import EnvironmentEntry as EnvironmentEntry
 from throughtime.envs.host import HostEnvironment as HostEnvironment
 from throughtime.envs.host import raise_error_of as raise_error_of
 from throughtime.envs.host import release as release
+from throughtime.envs.registry import ENVIRONMENTS as ENVIRONMENTS
+from throughtime.envs.registry import EnvironmentEntry as EnvironmentEntry
 from throughtime.envs.registry import entry_of as entry_of
 from throughtime.envs.registry import make as make
 from throughtime.envs.registry import make_from_file as make_from_file

@@ -13,7 +13,6 @@ from throughtime.core import ConfigError, NonFiniteError
 from throughtime.envs import Environment, HostEnvironment, VectorEnvironment, raise_error_of, release
 from throughtime.rl import Categorical
 
-
 HOST_BATCH = 32  # Python environments open at once; each may hold a simulator
 
 

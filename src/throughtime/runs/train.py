@@ -106,7 +106,7 @@ def resume(
 ) -> Run:
     """Goes on from the newest checkpoint of a run folder; the result equals the uninterrupted run's, bit for bit.
 
-    Python environments (`gym:ID` and the like) cannot be put back to where they stood: with them it begins new episodes.
+    Python environments (`gym:ID` and the like) cannot be put back to where they stood: those begin new episodes.
 
     Args:
         out: the run folder.
@@ -165,7 +165,7 @@ def _build(config: RunConfig, env: Environment | None) -> PPO:
     if config.flow_every is not None and isinstance(ppo.env, HostEnvironment):
         raise ConfigError(
             f"flow_every = {config.flow_every}, on {ppo.env.name}.",
-            "The gradient microscope acts out the next rollout beforehand; a Python environment cannot go back after it.",
+            "The gradient microscope acts out the next rollout beforehand; a Python environment cannot go back.",
             "Leave flow_every out, or train on an environment written in JAX.",
         )
     return ppo

@@ -13,7 +13,7 @@ from throughtime.envs.adapters._layout import ActionLayout, ObservationLayout
 class Failure(NamedTuple):
     """An environment that raised."""
 
-    index: int  # in the whole batch
+    environment: int  # its index in the whole batch
     trace: str  # the traceback
     lost: bool  # it could not be built anew either
 

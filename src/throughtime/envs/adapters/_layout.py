@@ -48,19 +48,7 @@ def observation_layout(space: Any, owner: str) -> ObservationLayout:
     size = sum(part.size for part in parts)
     if not parts or not size:
         raise ConfigError(f"{owner} shows nothing.", f"Its observation space is {space}.", "Observe something.")
-    if len(parts) == 1 and not parts[0].path:
-        write = parts[0].write
-    else:
-        ends = np.cumsum([part.size for part in parts])
-        pieces = [(part.path, slice(end - part.size, end), part.write) for part, end in zip(parts, ends, strict=True)]
-
-        def write(observation: Any, out: np.ndarray) -> None:
-            for path, where, write_part in pieces:
-                value = observation
-                for key in path:
-                    value = value[key]
-                write_part(value, out[where])
-
+    write = parts[0].write if len(parts) == 1 and not parts[0].path else _writer_of_parts(parts)
     low, high = min(part.low for part in parts), max(part.high for part in parts)
     return ObservationLayout(size, low, high, tuple(label for part in parts for label in part.labels), write)
 
@@ -106,6 +94,20 @@ def _parts(space: Any, name: str, owner: str, path: tuple[Any, ...] = ()) -> Ite
             f"A network reads vectors of one length; supported are {SUPPORTED}.",
             "Turn it into one of these with a gymnasium.ObservationWrapper, or leave it out.",
         )
+
+
+def _writer_of_parts(parts: list[_Part]) -> Write:
+    ends = np.cumsum([part.size for part in parts])
+    pieces = [(part.path, slice(end - part.size, end), part.write) for part, end in zip(parts, ends, strict=True)]
+
+    def write(observation: Any, out: np.ndarray) -> None:
+        for path, where, write_part in pieces:
+            value = observation
+            for key in path:
+                value = value[key]
+            write_part(value, out[where])
+
+    return write
 
 
 def _writer_of_numbers(shape: tuple[int, ...]) -> Write:

@@ -3,7 +3,11 @@
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
+from minigrid.core.constants import (  # pyright: ignore[reportMissingImports]  an extra
+    COLOR_TO_IDX,
+    OBJECT_TO_IDX,
+    STATE_TO_IDX,
+)
 
 SIZES = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX))
 
@@ -11,13 +15,13 @@ SIZES = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX))
 class OneHotCells(gymnasium.ObservationWrapper):
     """`Dict(direction: Discrete(4), image: Box(0, 1, (V, V, 11 + 6 + 3)))` from MiniGrid's own observation.
 
-    The image of MiniGrid holds categories as numbers (object, colour, state), whose order means nothing. The mission is a
-    sentence; it is left out, so tasks that differ from episode to episode in their mission alone cannot be told apart.
+    The image of MiniGrid holds categories as numbers (object, colour, state), whose order means nothing. The mission is
+    a sentence; it is left out, so episodes that differ in their mission alone look alike.
     """
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
-        height, width, _ = env.observation_space["image"].shape
+        height, width, _ = env.observation_space["image"].shape  # pyright: ignore[reportIndexIssue]
         self.observation_space = spaces.Dict(
             {"direction": spaces.Discrete(4), "image": spaces.Box(0, 1, (height, width, sum(SIZES)), np.uint8)}
         )

@@ -1,5 +1,6 @@
 """B Python environments over some workers: seeds, restarts, and what is reported when one fails."""
 
+import itertools
 import os
 import threading
 import warnings
@@ -13,7 +14,6 @@ from throughtime.envs.adapters._build import Recipe, build
 from throughtime.envs.adapters._group import Group, cut_off
 from throughtime.envs.adapters._layout import ActionLayout, ObservationLayout
 from throughtime.envs.adapters._workers import ProcessWorker, ThreadWorker, Worker, WorkerLost, shared_memory
-
 
 START_SECONDS = 60.0  # what a process may need on top to start and to build its environments
 
@@ -47,7 +47,7 @@ class Session:
         self.arrays = self._allocate()
         count = min(max(settings.workers, 1), batch_size)
         edges = np.linspace(0, batch_size, count + 1).round().astype(int).tolist()
-        self._workers = [self._start(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        self._workers = [self._start(slice(a, b)) for a, b in itertools.pairwise(edges)]
         self.time, self.failures, self.error = 0, 0, None
 
     def _allocate(self) -> Arrays:
@@ -106,7 +106,7 @@ class Session:
                 self._replace(place, worker, lost)
                 continue
             for failure in failures:
-                self._count(f"environment {failure.index} raised", failure.trace, fatal=failure.lost)
+                self._count(f"environment {failure.environment} raised", failure.trace, fatal=failure.lost)
 
     def _patience(self, command: str) -> float:
         starting = command == "reset" and self.settings.workers
@@ -116,10 +116,9 @@ class Session:
         """Ends a worker that is lost and starts another one; its environments begin new episodes."""
         rows = worker.rows
         index = int(self.arrays.current[rows][0])
-        whose = f"environment {index}" if rows.start <= index < rows.stop else f"environments {rows.start} and on"
-        what = f"{whose} {lost.why}"
-        if self.settings.workers:
-            what = f"{whose}: worker {place} {lost.why}"
+        share = f"environments {rows.start} to {rows.stop - 1}" if rows.stop - rows.start > 1 else "it alone"
+        whose = f"environment {index}" if rows.start <= index < rows.stop else "between two steps"
+        what = f"{whose}: the worker of {share} {lost.why}"
         if not isinstance(worker, ThreadWorker):
             worker.close()
         self._count(what, lost.trace)
@@ -132,10 +131,10 @@ class Session:
         try:
             failures = anew.receive(self._patience("reset"))
         except WorkerLost as again:
-            self._count(f"worker {place}, started anew, {again.why}", again.trace, fatal=True)
+            self._count(f"the worker of {share}, started anew, {again.why}", again.trace, fatal=True)
             return
         for failure in failures:
-            self._count(f"environment {failure.index} raised", failure.trace, fatal=failure.lost)
+            self._count(f"environment {failure.environment} raised", failure.trace, fatal=failure.lost)
 
     def _count(self, what: str, trace: str, fatal: bool = False) -> None:
         """One more failure: a warning, or the error that ends the session."""
@@ -147,7 +146,7 @@ class Session:
         if not fatal and self.failures <= restarts:
             try:
                 warnings.warn(
-                    f"{name}: {what}. It was started anew ({self.failures} of {restarts} restarts); its episode counts "
+                    f"{name}: {what}. Started anew ({self.failures} of {restarts} restarts); what was cut off counts "
                     f"as truncated.\n{trace}",
                     RuntimeWarning,
                     stacklevel=2,

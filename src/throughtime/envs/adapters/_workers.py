@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Protocol
 
 from throughtime.envs.adapters._arrays import Shapes
 from throughtime.envs.adapters._build import Recipe
@@ -81,7 +81,8 @@ class ThreadWorker:
         except Empty:
             self._group.abandoned = True
             frame = sys._current_frames().get(self._thread.ident or 0)
-            trace = "".join(traceback.format_stack(frame)) if frame is not None else ""
+            stack = [] if frame is None else traceback.extract_stack(frame)
+            trace = "".join(traceback.format_list([entry for entry in stack if entry.filename != threading.__file__]))
             raise WorkerLost(f"did not answer within {timeout:g} s", trace) from None
         if isinstance(reply, BaseException):
             raise WorkerLost("ended its thread", "".join(traceback.format_exception(reply)))
@@ -188,6 +189,3 @@ def _source_path() -> list[str]:
     """Where a process of its own finds throughtime, and what the user's PYTHONPATH names."""
     source = str(Path(__file__).parents[3])
     return [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-
-
-Workers = list[Any]

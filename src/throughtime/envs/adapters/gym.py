@@ -35,18 +35,18 @@ class _Facts(NamedTuple):
 class GymEnvironment(HostEnvironment):
     """B Gymnasium environments behind one callback a step.
 
-    Observations are flattened as `gymnasium.spaces.flatten` has it, to float32; actions are those of `action_layout`. Where an
-    episode ended, the environment is reset in the same step and the true final observation is kept; `terminated` and
-    `truncated` are the environment's own. Each environment's first reset gets a seed of its own (`seeds_of`), later ones none,
-    so that its random numbers go on.
+    Observations are flattened as `gymnasium.spaces.flatten` has it, to float32; actions are those of `action_layout`.
+    Where an episode ended, the environment is reset in the same step and the true final observation is kept;
+    `terminated` and `truncated` are the environment's own. Each environment's first reset gets a seed of its own
+    (`seeds_of`), later ones none, so that its random numbers go on.
 
     Args:
         id: Gymnasium's id, or for kind "user" `module:Class` or `file.py:Class`.
         kind: "gym", "minigrid" or "user".
         workers: processes that step the environments; 0 steps them in this process.
         timeout: seconds that one step of the whole batch may take before its environments count as hung.
-        restarts: how often environments that raise, hang or die are started anew, all together; their episodes then count as
-            truncated. One more ends the training with an `EnvironmentStepError`.
+        restarts: how often environments that raise, hang or die are started anew, all together; their episodes then
+            count as truncated. One more ends the training with an `EnvironmentStepError`.
         time_limit: steps after which an episode is truncated; 0 leaves it to the environment.
         arguments: of the environment's constructor, as sorted pairs.
 
@@ -262,7 +262,7 @@ def _try(env: Any, facts: _Facts, name: str) -> None:
         observation, reward, terminated, truncated, _ = env.step(facts.actions.read(action))
         facts.observations.write(observation, out)
         _check_finite(np.append(out, np.float32(reward)), "step", name)
-        bool(terminated), bool(truncated)
+        np.asarray([terminated, truncated], bool)
     except ConfigError:
         raise
     except Exception as error:

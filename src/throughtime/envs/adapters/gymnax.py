@@ -217,7 +217,7 @@ def _actions(space: Any, owner: str) -> tuple[Space, Callable[[Array], Array]]:
         if np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all():
             if (low == low[0]).all() and (high == high[0]).all():
                 return Box(float(low[0]), float(high[0]), (size,)), lambda a: a.reshape(space.shape)
-            middle, half = 0.5 * (low + high), 0.5 * (high - low)
+            middle, half = jnp.asarray(0.5 * (low + high)), jnp.asarray(0.5 * (high - low))
             return Box(-1.0, 1.0, (size,)), lambda a: (middle + half * a).reshape(space.shape)
     raise ConfigError(
         f"{owner}: the action space is {space}.",

@@ -38,4 +38,4 @@ def to_gymnasium_space(space: Space) -> Any:
         bounds = np.clip([space.low, space.high], *(np.finfo(np.float32).min, np.finfo(np.float32).max))
         low, high = (b if np.isfinite(s) else s for b, s in zip(bounds, (space.low, space.high), strict=True))
         return spaces.Box(np.float32(low), np.float32(high), space.shape, np.float32)
-    return spaces.MultiDiscrete(space.sizes)
+    return spaces.MultiDiscrete(list(space.sizes))
