@@ -124,7 +124,7 @@ def _writer_of_one_hots(sizes: tuple[int, ...], start: Any) -> Write:
     offsets = np.cumsum([0, *sizes[:-1]])
 
     def write(value: Any, out: np.ndarray) -> None:
-        chosen = (np.asarray(value) - start).reshape(-1)
+        chosen = np.reshape(value, -1) - start
         if chosen.shape != (len(sizes),) or (chosen < 0).any() or (chosen >= sizes).any():
             raise ValueError(f"the observation {value!r} lies outside its space, {list(sizes)} counted from {start}")
         out[:] = 0.0

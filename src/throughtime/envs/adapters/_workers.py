@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from throughtime.envs.adapters._arrays import Shapes
 from throughtime.envs.adapters._build import Recipe
@@ -32,6 +32,7 @@ class WorkerLost(Exception):  # noqa: N818  it is no error yet: the worker may b
         super().__init__(why)
 
 
+@runtime_checkable
 class Worker(Protocol):
     """Steps the environments of some rows; whatever it writes lies in the shared arrays."""
 

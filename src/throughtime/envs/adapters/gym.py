@@ -150,7 +150,7 @@ class GymEnvironment(HostEnvironment):
         return None if session is None else session.error
 
 
-def seeds_of(key_data: np.ndarray, batch_size: int) -> np.ndarray:
+def seeds_of(key_data: Any, batch_size: int) -> np.ndarray:
     """The seeds of the first resets, uint32 `[B]` below 2³¹, from the data of a JAX key."""
     return np.random.SeedSequence(np.asarray(key_data).ravel().tolist()).generate_state(batch_size) >> np.uint32(1)
 
