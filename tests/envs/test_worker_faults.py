@@ -28,10 +28,11 @@ def seeds(key):
 
 
 def one_bad_key():
-    """A key whose seeds make exactly one row, and that not the first, go bad (multiples of 2)."""
+    """A key whose seeds make one row go bad (multiples of 5), not the first, and none when started anew (seed + 1)."""
     for n in range(1000):
-        bad = seeds(jax.random.key(n)) % 2 == 0
-        if bad.sum() == 1 and not bad[0]:
+        rest = seeds(jax.random.key(n)) % 5
+        bad = rest == 0
+        if bad.sum() == 1 and not bad[0] and (rest != 4).all():
             return jax.random.key(n), int(bad.argmax())
     raise AssertionError
 
