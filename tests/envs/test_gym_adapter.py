@@ -162,7 +162,9 @@ def test_bounds_that_differ_are_mapped():
         gymnasium.spaces.MultiBinary((2, 3)),
         gymnasium.spaces.Box(0, 255, (3, 2, 2), np.uint8),
         gymnasium.spaces.Box(-1.0, 1.0, ()),
-        gymnasium.spaces.Tuple((gymnasium.spaces.Discrete(2), gymnasium.spaces.Dict(b=gymnasium.spaces.Box(0, 1, (2,))))),
+        gymnasium.spaces.Tuple(
+            (gymnasium.spaces.Discrete(2), gymnasium.spaces.Dict(b=gymnasium.spaces.Box(0, 1, (2,))))
+        ),
         own.Everything().observation_space,
     ],
     ids=lambda space: type(space).__name__,

@@ -8,6 +8,7 @@ from rich.table import Table
 from throughtime.cli._arguments import Json, parse
 from throughtime.cli._output import Output
 from throughtime.envs import ENVIRONMENTS, make
+from throughtime.envs.adapters.names import OWN, PREFIXES
 
 
 @dataclass(frozen=True)
@@ -39,5 +40,8 @@ def run(argv: list[str]) -> int:
         about = entry.description + (f" [dim]({options})[/dim]" if options else "")
         table.add_row(name, *("–" if v is None else f"{v:.4g}" for v in facts.values()), about)
     output.console.print(table)
+    output.console.print("\nEnvironments of others, each an extra of its name (throughtime\\[gymnasium] for gym):")
+    for form, about in {**{f"{prefix}:ID": text for prefix, text in PREFIXES.items()}, "module:Class": OWN}.items():
+        output.console.print(f"  {form:<13} {about}")
     output.result(rows)
     return 0
