@@ -3,7 +3,8 @@
     python benchmarks/adapters.py [--env CartPole-v1] [--envs 64] [--steps 128] [--workers 0 2]
 
 Random actions, medians of interleaved repetitions. "through the adapter" is what training pays: the compiled scan, the
-callback, flattening, same-step resets with final observations. Beside other work, compare the CPU times: they do not wait.
+callback, flattening, same-step resets with final observations. Beside other work compare the CPU times: they do not
+wait.
 """
 
 import argparse
