@@ -5,7 +5,11 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
+import numpy as np
+
 from throughtime.core import ConfigError, did_you_mean
+
+SUM_TOLERANCE = 1e-4  # rows are written with few digits; what is this close to one is scaled to it
 
 PREAMBLE = ("discount", "values", "states", "actions", "observations")
 STATEMENTS = (*PREAMBLE, "start", "T", "O", "R")  # each begins a statement, followed by a colon
@@ -82,6 +86,47 @@ class Scanner:
             values.append(self.number("An entry"))
         return values, first
 
+    def array(self, shape: tuple[int, ...], place: str) -> np.ndarray:
+        """Takes as many numbers as `shape` holds; `place` says where they stand, for messages."""
+        values, first = self.numbers()
+        count = math.prod(shape)
+        if len(values) != count:
+            stands = self.peek()
+            after = f" (then {stands.text!r} in line {stands.line})" if stands.text else " (then the file ends)"
+            size = f"{' × '.join(map(str, shape))} = {count}" if len(shape) > 1 else f"{count}"
+            self.fail(
+                first,
+                f"{place} is followed by {len(values)} number{'' if len(values) == 1 else 's'}{after}.",
+                f"There should be {size}.",
+                "Complete the row or matrix, or correct the counts in the preamble.",
+            )
+        return np.array(values).reshape(shape)
+
+    def probabilities(self, shape: tuple[int, ...], place: str) -> np.ndarray:
+        """As `array`, of numbers between 0 and 1."""
+        first = self.peek()
+        values = self.array(shape, place)
+        outside = values[(values < 0) | (values > 1)]
+        if outside.size:
+            self.fail(
+                first,
+                f"{place} has the entry {outside.flat[0]:g}.",
+                "A probability lies between 0 and 1.",
+                "Correct it.",
+            )
+        return values
+
+    def distribution(self, word: Word, name: str, row: np.ndarray, more: str = "") -> None:
+        """Refuses a row that does not sum to one; `word` says where it stands."""
+        if abs(row.sum() - 1) > SUM_TOLERANCE:
+            self.fail(
+                word,
+                f"the row {name} sums to {row.sum():.6g}.{more}",
+                "Its entries are probabilities, so they have to sum to 1. Later statements override earlier ones entry "
+                "by entry; an entry that is not stated again stays.",
+                "Correct the row, or set the entries that should be zero to 0.",
+            )
+
     def is_number(self) -> bool:
         """Whether the next word is a number."""
         return _NUMBER.fullmatch(self.peek().text) is not None
@@ -116,18 +161,16 @@ class Names:
     def index(self, scanner: Scanner) -> int:
         """The index of the next word, which names one."""
         word = scanner.take()
-        if word.text in self._index:
-            return self._index[word.text]
-        if word.text.isdecimal():
-            if int(word.text) < len(self):
-                return int(word.text)
-            mend = f"Take a number from 0 to {len(self) - 1}."
-            scanner.fail(
-                word, f"there is no {self.kind} {word.text}.", f"The file has {len(self)}, counted from 0.", mend
-            )
-        scanner.fail(
-            word, f"there is no {self.kind} {word.text!r}.", "", did_you_mean(word.text, [*self.names[:40], "*"])
-        )
+        index = self._index.get(word.text)
+        if index is None and word.text.isdecimal():
+            index = int(word.text)
+            if index >= len(self):
+                why, mend = f"The file has {len(self)}, counted from 0.", f"Take a number from 0 to {len(self) - 1}."
+                scanner.fail(word, f"there is no {self.kind} {word.text}.", why, mend)
+        if index is None:
+            known = [*self.names[:40], "*"]
+            scanner.fail(word, f"there is no {self.kind} {word.text!r}.", "", did_you_mean(word.text, known))
+        return index
 
 
 def _shown(word: Word) -> str:

@@ -195,8 +195,13 @@ class _Arrays(NamedTuple):
 @lru_cache(maxsize=64)
 def _arrays(env: PomdpFile) -> _Arrays:
     model = env.model
-    rows = map(_thresholds, (model.initial, model.transition, model.observation))
-    return _Arrays(*rows, model.reward.astype(np.float32), model.terminal)
+    return _Arrays(
+        _thresholds(model.initial),
+        _thresholds(model.transition),
+        _thresholds(model.observation),
+        model.reward.astype(np.float32),
+        model.terminal,
+    )
 
 
 def _thresholds(probabilities: np.ndarray) -> np.ndarray:

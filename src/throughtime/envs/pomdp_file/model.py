@@ -41,7 +41,8 @@ class Model:
         if self.reward.shape[3] == 1:
             after = self.reward[..., 0]  # [A, S, S'], or fewer
         else:
-            after = np.einsum("asto,ato->ast", *np.broadcast_arrays(self.reward, self.observation[:, None]))
+            shape = (*self.transition.shape, self.reward.shape[3])
+            after = np.einsum("asto,ato->ast", np.broadcast_to(self.reward, shape), self.observation)
         return np.sum(self.transition * after, axis=2)
 
     @cached_property

@@ -18,8 +18,9 @@ from throughtime.envs.solver._process import Process, Successors
 from throughtime.envs.solver.lower import LowerBound
 from throughtime.envs.solver.upper import UpperBound
 
-GAP = 1e-3
+GAP = 1e-4
 SECONDS = 10.0
+AIM = 0.5
 DEPTH = 1_000  # steps of one walk, at most
 
 
@@ -62,7 +63,8 @@ def solve(tables: Tables, discount: float, *, gap: float = GAP, seconds: float =
         bounds = Bounds(lower, max(upper, lower), spent)  # rounding may leave the upper one a last digit below
         if bounds.gap <= gap or spent >= seconds:
             return bounds
-        search.walk(gap * max(abs(lower), abs(upper), 1e-9), began + seconds)
+        # Each walk aims at a good part of the present gap only: one that aims at the last digits at once goes astray.
+        search.walk(AIM * (upper - lower), began + seconds)
 
 
 class _Search:
@@ -76,11 +78,10 @@ class _Search:
         return float(weight @ self.lower.value(start)), float(weight @ self.upper.value(start))
 
     def walk(self, width: float, deadline: float) -> None:
-        """From the least certain first belief until the gap is small enough there, and back."""
+        """From the least certain first belief to one where the gap, discounted, is within `width`; and back."""
         gaps = self.process.start_weight * (self.upper.value(self.process.start) - self.lower.value(self.process.start))
         belief = self.process.start[int(gaps.argmax())]
-        # Half of the gap that is asked for at the start is left to each walk: the other half is its progress.
-        allowed, path = 0.5 * width, []
+        allowed, path = width, []
         for _ in range(DEPTH):
             allowed /= max(self.process.discount, 1e-9)
             after = self.process.successors(belief)
@@ -100,5 +101,7 @@ class _Search:
                 break
 
     def _upper_q(self, after: Successors) -> Float[np.ndarray, " A"]:
-        value = self.upper.value(after.belief)  # [A, O]
+        value = np.zeros_like(after.probability)  # [A, O]
+        possible = after.probability > 0
+        value[possible] = self.upper.value(after.belief[possible])
         return after.reward + self.process.discount * (after.probability * value).sum(axis=1)

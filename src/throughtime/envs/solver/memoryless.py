@@ -21,7 +21,6 @@ from throughtime.envs.solver.bounds import Bounds
 
 GAP = 1e-2
 SECONDS = 10.0
-SIZE = 400  # pairs of state and observation beyond which nothing is attempted but the trivial bound
 STEPS = np.linspace(0.0, 1.0, 11)
 
 
@@ -100,7 +99,7 @@ class _Pairs:
 
     def __init__(self, tables: Tables, discount: float):
         process = Process(tables, discount)
-        S, O = tables.first_observation.shape  # noqa: E741
+        O = tables.first_observation.shape[1]  # noqa: E741
         self.observations, self.actions, self.discount = O, process.actions, discount
         seen = (tables.first_observation * tables.initial[:, None] > 0) | (
             (process.transition.sum(axis=1)[:, :, None] > 0) * (tables.observation > 0)
@@ -123,7 +122,7 @@ class _Pairs:
         """The MDP of a box, by policy iteration; its value is taken where no choice improves it any more."""
         l, h = low[self.of], high[self.of]  # noqa: E741
         policy = _fill(self.reward, l, h)
-        for _ in range(1_000):
+        while True:  # policies are finitely many, up to ties, and each is better than the last
             values = self._values(policy)
             q = self.reward + self.discount * (self.transition @ values).T  # [X, A]
             better = _fill(q, l, h)
@@ -163,7 +162,7 @@ class _Pairs:
 def _fill(
     q: Float[np.ndarray, "X A"], low: Float[np.ndarray, "X A"], high: Float[np.ndarray, "X A"]
 ) -> Float[np.ndarray, "X A"]:
-    """The distributions within a box that maximise Σ_a π(a) q(a): the least, then the rest to the best actions first."""
+    """The distributions within a box that maximise Σ_a π(a) q(a): the least to each, the rest to the best."""
     order: Int[np.ndarray, "X A"] = np.argsort(-q, axis=1)
     room = np.take_along_axis(high - low, order, axis=1)
     left = 1 - low.sum(axis=1, keepdims=True)

@@ -23,51 +23,47 @@ class UpperBound:
         self.process = process
         self.informed = _fast_informed(process)  # [A, S]
         self.corners = self.informed.max(axis=0)  # [S], the values of knowing the state
-        self._points = np.zeros((64, process.states))
-        self._drops = np.zeros(64)  # how far below the corners' plane each point's value lies, ≤ 0
-        self._count = 0
+        self._points = np.zeros((0, process.states))
+        self._inverse = np.zeros((0, process.states))  # 1 / points, NaN where a point has no mass
+        self._drops = np.zeros(0)  # how far below the corners' plane each point's value lies, ≤ 0
+        self._pruned_at = 64
 
     def value(self, beliefs: Float[np.ndarray, "*batch S"]) -> Float[np.ndarray, "*batch"]:
         """The bound at each belief."""
         rows = beliefs.reshape(-1, beliefs.shape[-1])
         bound = (rows @ self.informed.T).max(axis=1)
-        if self._count:
-            points = self._points[: self._count]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(points > 0, rows[:, None, :] / points, np.inf).min(axis=2)  # [N, points]
-            bound = np.minimum(bound, rows @ self.corners + (ratio * self._drops[: self._count]).min(axis=1))
+        if len(self._drops):
+            ratio = np.fmin.reduce(rows[:, None, :] * self._inverse, axis=2)  # [N, points]; passes over NaN
+            bound = np.minimum(bound, rows @ self.corners + (ratio * self._drops).min(axis=1))
         return bound.reshape(beliefs.shape[:-1])
 
     def add(self, belief: Float[np.ndarray, " S"], value: float) -> None:
         """Makes known that the optimum at a belief is at most `value`; no use is made of it where that is no news."""
         if value >= self.value(belief):
             return
-        if self._count == len(self._drops):
+        self._set(np.vstack([self._points, belief]), np.append(self._drops, value - belief @ self.corners))
+        if len(self._drops) >= self._pruned_at:
             self._prune()
-        if self._count == len(self._drops):
-            self._points = np.concatenate([self._points, np.zeros_like(self._points)])
-            self._drops = np.concatenate([self._drops, np.zeros_like(self._drops)])
-        self._points[self._count] = belief
-        self._drops[self._count] = value - belief @ self.corners
-        self._count += 1
+            self._pruned_at = max(64, 2 * len(self._drops))
+
+    def _set(self, points: Float[np.ndarray, "N S"], drops: Float[np.ndarray, " N"]) -> None:
+        self._points, self._drops = points, drops
+        self._inverse = np.divide(1.0, points, out=np.full_like(points, np.nan), where=points > 0)
 
     def _prune(self) -> None:
-        """Drops points that the others already bound as well."""
-        i = 0
-        while i < self._count:
-            point, drop = self._points[i].copy(), self._drops[i]
-            last = self._count - 1
-            self._points[[i, last]], self._drops[[i, last]] = self._points[[last, i]], self._drops[[last, i]]
-            self._count = last
-            if self.value(point) > point @ self.corners + drop + 1e-12:
-                self._count = last + 1  # needed: it stays, at the end
-                self._points[[i, last]], self._drops[[i, last]] = self._points[[last, i]], self._drops[[last, i]]
-                i += 1
+        """Drops points that the others bound as well, the oldest first."""
+        points, drops = self._points, self._drops
+        keep = np.ones(len(drops), bool)
+        for i, point in enumerate(points):
+            keep[i] = False
+            self._set(points[keep], drops[keep])
+            keep[i] = self.value(point) > point @ self.corners + drops[i] + 1e-12
+        self._set(points[keep], drops[keep])
 
 
 def _fast_informed(process: Process) -> Float[np.ndarray, "A S"]:
     """Q(s, a) = R(s, a) + γ Σ_o max_a' Σ_s' P(s' | s, a) P(o | a, s') Q(s', a'), from above: each sweep is a bound."""
-    S, γ = process.states, process.discount  # noqa: N806
+    S, γ = process.states, process.discount
     q = np.full((process.actions, S), max(0.0, process.reward.max()) / (1 - γ))
     for _ in range(SWEEPS):
         new = np.empty_like(q)
