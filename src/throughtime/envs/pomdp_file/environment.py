@@ -165,9 +165,9 @@ class PomdpFile(Environment[PomdpState, PomdpParams]):
 
     @property
     def memoryless_return(self) -> float | None:
-        """An upper bound of all policies without memory, where it is within 1% of the best one found; else None."""
+        """The solver's upper bound of all policies without memory: whatever is above it has used a memory."""
         ceilings = self.ceilings
-        return ceilings.memoryless.upper if ceilings is not None and ceilings.memoryless.closed else None
+        return None if ceilings is None else ceilings.memoryless.upper
 
     @property
     def max_episode_steps(self) -> int:

@@ -30,11 +30,12 @@ class Bounds(NamedTuple):
     lower: float  # reached by a policy that the solver knows
     upper: float
     seconds: float
+    reward: float  # the largest reward of one step, without its sign
 
     @property
     def gap(self) -> float:
-        """What is not known, beside the size of the values themselves."""
-        return (self.upper - self.lower) / max(abs(self.lower), abs(self.upper), 1e-9)
+        """What is not known, as a share of the value, or of a hundredth of the largest reward where that is more."""
+        return (self.upper - self.lower) / max(abs(self.lower), abs(self.upper), 0.01 * self.reward, 1e-9)
 
     @property
     def closed(self) -> bool:
@@ -48,7 +49,7 @@ def solve(tables: Tables, discount: float, *, gap: float = GAP, seconds: float =
     Args:
         tables: the POMDP; a time limit is no part of it.
         discount: γ, below 1.
-        gap: what is enough: upper − lower relative to the larger of both.
+        gap: what is enough, as `Bounds.gap`.
         seconds: after which it stops, whatever the gap.
 
     Raises:
@@ -56,11 +57,11 @@ def solve(tables: Tables, discount: float, *, gap: float = GAP, seconds: float =
     """
     began = time.perf_counter()
     process = Process(tables, discount)
-    search = _Search(process)
+    search, reward = _Search(process), float(np.abs(process.reward).max())
     while True:
         lower, upper = search.at_start()
         spent = time.perf_counter() - began
-        bounds = Bounds(lower, max(upper, lower), spent)  # rounding may leave the upper one a last digit below
+        bounds = Bounds(lower, max(upper, lower), spent, reward)  # rounding may leave the upper one a last digit below
         if bounds.gap <= gap or spent >= seconds:
             return bounds
         # Each walk aims at a good part of the present gap only: one that aims at the last digits at once goes astray.

@@ -31,7 +31,7 @@ class LowerBound:
 
     def value(self, beliefs: Float[np.ndarray, "*batch S"]) -> Float[np.ndarray, "*batch"]:
         """The bound at each belief."""
-        return (beliefs @ self.vectors.T).max(axis=-1)
+        return np.asarray((beliefs @ self.vectors.T).max(axis=-1))
 
     def backup(self, belief: Float[np.ndarray, " S"], successors: Float[np.ndarray, "A O S"]) -> None:
         """Adds the best plan of one more step at a belief, where it is better than those known.

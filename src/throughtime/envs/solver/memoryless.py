@@ -40,7 +40,7 @@ def solve_memoryless(
     Args:
         tables: the POMDP; a time limit is no part of it.
         discount: γ, below 1.
-        gap: what is enough: upper − lower relative to the larger of both.
+        gap: what is enough, as `Bounds.gap`.
         seconds: after which it stops, whatever the gap.
         upper: a bound that is known already, such as that of policies with memory.
 
@@ -50,28 +50,24 @@ def solve_memoryless(
     began = time.perf_counter()
     pairs = _Pairs(tables, discount)
     O, A = pairs.observations, pairs.actions  # noqa: E741
-    best, policy = -np.inf, np.full((O, A), 1 / A)
-    for candidate in [policy, *(np.tile(row, (O, 1)) for row in np.eye(A))]:
-        if (value := pairs.value(candidate)) > best:
-            best, policy = value, candidate
+    candidates = [np.full((O, A), 1 / A), *(np.tile(row, (O, 1)) for row in np.eye(A))]
+    best = max(map(pairs.value, candidates))
     root = pairs.relax(np.zeros((O, A)), np.ones((O, A)))
     order = itertools.count()
     boxes = [(-min(root.value, upper), next(order), np.zeros((O, A)), np.ones((O, A)), root)]
     while boxes:
         bound = -boxes[0][0]
-        if bound - best <= gap * max(abs(best), abs(bound), 1e-9) or time.perf_counter() - began > seconds:
-            break
+        found = Bounds(best, max(best, bound), time.perf_counter() - began, pairs.largest_reward)
+        if found.gap <= gap or found.seconds > seconds:
+            return found
         _, _, low, high, relaxed = heapq.heappop(boxes)
         if pairs.value(relaxed.policy) > best - 0.05 * abs(best):
-            value, improved = pairs.climb(relaxed.policy, began + seconds)
-            if value > best:
-                best, policy = value, improved
+            best = max(best, pairs.climb(relaxed.policy, began + seconds))
         for child in _halves(low, high, relaxed):
             inner = pairs.relax(*child)
             if inner.value > best:
                 heapq.heappush(boxes, (-min(inner.value, bound), next(order), *child, inner))
-    bound = max(best, -boxes[0][0]) if boxes else best
-    return Bounds(best, min(bound, max(upper, best)), time.perf_counter() - began)
+    return Bounds(best, best, time.perf_counter() - began, pairs.largest_reward)
 
 
 def _halves(low: np.ndarray, high: np.ndarray, relaxed: _Relaxed) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -107,6 +103,7 @@ class _Pairs:
         s, self.of = np.nonzero(seen)  # [X], the observation of each pair
         self.start = (tables.initial[:, None] * tables.first_observation)[s, self.of]
         self.reward = tables.reward[s]  # [X, A]
+        self.largest_reward = float(np.abs(self.reward).max())
         # P(x' | x, a) = P(s' | s, a) P(o' | a, s')
         self.transition = process.transition[:, s][:, :, s] * tables.observation[:, s, self.of][:, None]  # [A, X, X']
 
@@ -143,8 +140,8 @@ class _Pairs:
         np.add.at(spread, self.of, visits[:, None] * np.abs(policy - mean[self.of]))
         return _Relaxed(float(self.start @ values) + slack, mean, spread)
 
-    def climb(self, policy: Float[np.ndarray, "O A"], deadline: float) -> tuple[float, Float[np.ndarray, "O A"]]:
-        """Moves one observation's distribution at a time towards an action, as long as that helps."""
+    def climb(self, policy: Float[np.ndarray, "O A"], deadline: float) -> float:
+        """What becomes of a policy when one observation's distribution at a time moves, as long as that helps."""
         best, improved = self.value(policy), True
         while improved and time.perf_counter() < deadline:
             improved = False
@@ -156,7 +153,7 @@ class _Pairs:
                     value = self.value(candidate)
                     if value > best + 1e-9 * max(1.0, abs(best)):
                         best, policy, improved = value, candidate.copy(), True
-        return best, policy
+        return best
 
 
 def _fill(
