@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from throughtime.core import ConfigError
-from throughtime.envs import ENVIRONMENTS, EnvironmentEntry
+from throughtime.envs import EnvironmentEntry, find
 
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -26,7 +26,7 @@ def _whole(word: str) -> str:
 
 def env_options(name: str, chosen: Mapping[str, Any]) -> Any:
     """A dataclass of an environment's own options, with `chosen` over their defaults."""
-    entry: EnvironmentEntry = ENVIRONMENTS[name]
+    entry: EnvironmentEntry = find(name)
     options = [
         (option, type(value), dataclasses.field(default=chosen.get(option, value)))
         for option, value in entry.options.items()

@@ -10,8 +10,8 @@ from throughtime.agents import NetworkConfig, PPOConfig
 from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, parse
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
-from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS
+from throughtime.core import ConfigError
+from throughtime.envs import ENVIRONMENTS, find, stem
 from throughtime.proof import ComparisonConfig, compare, is_comparison
 from throughtime.proof.twins import ROLES, memory_label, refuse_existing
 from throughtime.runs import EnvConfig, RunConfig, check, default_config, from_toml, train, with_memory
@@ -30,7 +30,7 @@ def run(argv: list[str]) -> int:
     plan = ComparisonConfig(config, seeds, roles, arguments.window)
     for role in roles:  # all of them, before the first is trained
         check(plan.config(role, arguments.seed))
-    out = arguments.out or free_folder(f"{name}-{config.network.memory}")
+    out = arguments.out or free_folder(f"{stem(name)}-{config.network.memory}")
     if is_comparison(out) and not arguments.overwrite:
         refuse_existing(out)
     output = Output(arguments.json)
@@ -61,8 +61,7 @@ def _defaults(argv: list[str]) -> tuple[RunConfig, list[str]]:
         config.env.build()
         return config, argv[2:]
     if argv and not argv[0].startswith("-"):
-        if argv[0] not in ENVIRONMENTS:
-            raise ConfigError(f"There is no environment {argv[0]!r}.", "", did_you_mean(argv[0], ENVIRONMENTS))
+        find(argv[0])
         return default_config(argv[0]), argv[1:]
     for word in argv:
         if word in ENVIRONMENTS or word == "--config":
@@ -114,7 +113,7 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
     chosen = {
         f.name: getattr(arguments.env, f.name)
         for f in dataclasses.fields(arguments.env)
-        if getattr(arguments.env, f.name) != ENVIRONMENTS[name].options[f.name]
+        if getattr(arguments.env, f.name) != find(name).options[f.name]
     }
     # The tuned options stay where the memory has them; what the user gave comes over them.
     tuned = with_memory(defaults.network, arguments.network.memory).memory_options

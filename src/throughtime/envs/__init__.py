@@ -5,9 +5,16 @@ from throughtime.envs.base import Discrete as Discrete
 from throughtime.envs.base import Environment as Environment
 from throughtime.envs.base import Space as Space
 from throughtime.envs.base import Tables as Tables
+from throughtime.envs.pomdp_file import PomdpFile as PomdpFile
 from throughtime.envs.registry import ENVIRONMENTS as ENVIRONMENTS
+from throughtime.envs.registry import FORMS as FORMS
 from throughtime.envs.registry import EnvironmentEntry as EnvironmentEntry
+from throughtime.envs.registry import find as find
 from throughtime.envs.registry import make as make
+from throughtime.envs.registry import stem as stem
+from throughtime.envs.solver import Bounds as Bounds
+from throughtime.envs.solver import solve as solve
+from throughtime.envs.solver import solve_memoryless as solve_memoryless
 from throughtime.envs.suite import CartPole as CartPole
 from throughtime.envs.suite import Pendulum as Pendulum
 from throughtime.envs.suite import Tiger as Tiger

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs.base import Environment
+from throughtime.envs.pomdp_file import PREFIX, PomdpFile
 from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze
 
 
@@ -64,19 +66,50 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
 )
 
 
+FORMS: Mapping[str, str] = MappingProxyType(
+    {f"{PREFIX}FILE": "A finite POMDP from a file in Cassandra's .POMDP format, with bounds of its optimum."}
+)
+"""Names that hold a part of the user's own, and what they stand for."""
+
+
+def find(name: str) -> EnvironmentEntry:
+    """What the registry knows of a name.
+
+    Args:
+        name: a key of `ENVIRONMENTS`, or `pomdp:FILE` (the file is not opened).
+
+    Raises:
+        ConfigError: an unknown name, with a suggestion.
+    """
+    if name in ENVIRONMENTS:
+        return ENVIRONMENTS[name]
+    if name.startswith(PREFIX):
+        path = name.removeprefix(PREFIX)
+        if not path:
+            raise ConfigError(f"{name} names no file.", "", "Write pomdp:FILE, such as pomdp:models/tiger.POMDP.")
+        return EnvironmentEntry(PomdpFile, {"path": path}, f"The POMDP of the file {path}.")
+    mend = did_you_mean(name, [*ENVIRONMENTS, *FORMS])
+    if name.lower().endswith(".pomdp"):
+        mend = f"For a file write {PREFIX}{name}."
+    raise ConfigError(f"There is no environment {name!r}.", mend=mend)
+
+
+def stem(name: str) -> str:
+    """A name that can be part of a file name: the name itself, or that of the file in `pomdp:FILE`."""
+    return PurePath(name.removeprefix(PREFIX)).stem if name.startswith(PREFIX) else name
+
+
 def make(name: str, **options: Any) -> Environment:
     """Builds the environment of that name.
 
     Args:
-        name: a key of `ENVIRONMENTS`.
-        **options: fields of the environment, such as `length=50`; see `ENVIRONMENTS[name].options`.
+        name: a key of `ENVIRONMENTS`, or `pomdp:FILE`.
+        **options: fields of the environment, such as `length=50`; see `find(name).options`.
 
     Raises:
         ConfigError: if the name or an option is unknown, or a value is impossible.
     """
-    if name not in ENVIRONMENTS:
-        raise ConfigError(f"There is no environment {name!r}.", mend=did_you_mean(name, ENVIRONMENTS))
-    entry = ENVIRONMENTS[name]
+    entry = find(name)
     for option, value in options.items():
         if option in entry.fixed:
             raise ConfigError(

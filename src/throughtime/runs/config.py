@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from throughtime.agents import NetworkConfig, PPOConfig
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS, Environment, make
+from throughtime.envs import Environment, PomdpFile, find, make
+from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
 
@@ -17,7 +20,7 @@ class EnvConfig:
     """The environment."""
 
     name: str = "t-maze"
-    """A name that `throughtime envs` lists."""
+    """A name that `throughtime envs` lists, or pomdp:FILE."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Its options, e.g. length for t-maze."""
 
@@ -29,13 +32,26 @@ class EnvConfig:
         """
         return make(self.name, **self.options)
 
+    def pinned(self) -> "EnvConfig":
+        """The same, found from anywhere: of `pomdp:FILE` the absolute path, and the checksum of the file as it is now.
+
+        Raises:
+            ConfigError: as `build`.
+        """
+        env = self.build()
+        return self.of(env) if isinstance(env, PomdpFile) else self
+
     @classmethod
     def of(cls, env: Environment) -> "EnvConfig":
         """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
-        entry = ENVIRONMENTS.get(env.name)
-        if entry is None or type(env) is not entry.build:
+        try:
+            entry = find(env.name)
+        except ConfigError:
             return cls(env.name)
-        return cls(env.name, {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v})
+        if type(env) is not entry.build:
+            return cls(env.name)
+        name = f"{PREFIX}{Path(env.path).absolute()}" if isinstance(env, PomdpFile) else env.name
+        return cls(name, {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v})
 
 
 @dataclass(frozen=True)
@@ -95,12 +111,22 @@ def default_config(env: str = "t-maze") -> RunConfig:
     """The tuned settings for an environment, or the general ones where none were tuned.
 
     Args:
-        env: a name that the registry knows.
+        env: a name that the registry knows. For `pomdp:FILE` the discount is the file's own.
+
+    Raises:
+        ConfigError: a file that is missing or wrong.
     """
-    file = resources.files("throughtime.runs").joinpath("defaults", f"{env}.toml")
+    if env.startswith(PREFIX):
+        config = from_toml(_defaults("pomdp").read_text(encoding="utf-8"), RunConfig)
+        return replace(config, env=EnvConfig(env), ppo=replace(config.ppo, discount=make(env).discount))
+    file = _defaults(env)
     if not file.is_file():
         return RunConfig(env=EnvConfig(env))
     return from_toml(file.read_text(encoding="utf-8"), RunConfig)
+
+
+def _defaults(name: str) -> Traversable:
+    return resources.files("throughtime.runs").joinpath("defaults", f"{name}.toml")
 
 
 def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:

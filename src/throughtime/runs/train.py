@@ -89,6 +89,8 @@ def train(
         PreflightError: the agent does not replay what it acted.
         NonFiniteError: a NaN or infinity in rewards, observations or gradients; the last good checkpoint stays.
     """
+    if env is None:
+        config = replace(config, env=config.env.pinned())
     ppo = PPO(env or config.env.build(), config.ppo, config.network)
     total = config.iterations
     enable_compilation_cache()
