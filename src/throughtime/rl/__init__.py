@@ -1,8 +1,10 @@
 """Floor 3: what reinforcement learning computes, as pure functions on arrays."""
 
+from throughtime.rl.distributions import ActionDistribution as ActionDistribution
 from throughtime.rl.distributions import Categorical as Categorical
 from throughtime.rl.distributions import DiagonalGaussian as DiagonalGaussian
 from throughtime.rl.distributions import Distribution as Distribution
+from throughtime.rl.distributions import MultiCategorical as MultiCategorical
 from throughtime.rl.losses import approximate_kl as approximate_kl
 from throughtime.rl.losses import clipped_policy_loss as clipped_policy_loss
 from throughtime.rl.losses import standardise as standardise
