@@ -136,7 +136,7 @@ def name_of(env: Environment) -> tuple[str, dict[str, Any]]:
 
 def make_from_file(name: str, **options: Any) -> Environment:
     """`make` for a name that stands in a file: code that the name points to runs only if the user named it too."""
-    if not name.startswith(PREFIX) and runs_code(name):
+    if runs_code(name):
         check_trusted(name)
     return make(name, **options)
 
