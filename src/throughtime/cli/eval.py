@@ -69,7 +69,11 @@ def _exact(trained: Run, max_nodes: int, output: Output) -> int:
     with output.console.status("enumerating memory states …"):
         score = exact_value(trained.policy, trained.env, max_nodes=max_nodes)
     optimum = trained.env.optimal_return
-    share = "" if not optimum else f" · {score.value / optimum:.1%} of the optimum {optimum:.4f}"
+    share = ""
+    if optimum is not None:
+        # A share of a negative number, or a negative share, would say nothing.
+        part = f"{score.value / optimum:.1%} of " if optimum > 0 and score.value > 0 else ""
+        share = f" · {part}the optimum {optimum:.4f}"
     output.console.print(
         f"[bold]{trained.env.name}[/bold] · step {trained.steps:,} · {score.nodes:,} memory states\n"
         f"exact value {score.value:.4f}{share}"

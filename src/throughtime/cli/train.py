@@ -11,7 +11,7 @@ from throughtime.cli._arguments import Json, env_options, flow_every, free_folde
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.core import ConfigError
-from throughtime.envs import ENVIRONMENTS, entry_of, trust
+from throughtime.envs import ENVIRONMENTS, entry_of, stem, trust
 from throughtime.proof import ComparisonConfig, compare, is_comparison
 from throughtime.proof.twins import ROLES, memory_label, refuse_existing
 from throughtime.runs import EnvConfig, RunConfig, check, default_config, from_toml, train, with_memory
@@ -30,7 +30,7 @@ def run(argv: list[str]) -> int:
     plan = ComparisonConfig(config, seeds, roles, arguments.window)
     for role in roles:  # all of them, before the first is trained
         check(plan.config(role, arguments.seed))
-    out = arguments.out or free_folder(f"{name}-{config.network.memory}")
+    out = arguments.out or free_folder(f"{stem(name)}-{config.network.memory}")
     if is_comparison(out) and not arguments.overwrite:
         refuse_existing(out)
     output = Output(arguments.json)

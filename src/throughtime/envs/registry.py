@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs.adapters import GymEnvironment, GymnaxEnvironment, check_trusted, trust
 from throughtime.envs.adapters._user import spec_of
-from throughtime.envs.adapters.names import adapted_class, build_own, is_adapted, runs_code
+from throughtime.envs.adapters.names import OWN, PREFIXES, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
+from throughtime.envs.pomdp_file import PREFIX, PomdpFile
 from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze
 
 
@@ -73,23 +75,52 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
 )
 
 
+FORMS: Mapping[str, str] = MappingProxyType(
+    {
+        f"{PREFIX}FILE": "A finite POMDP from a file in Cassandra's .POMDP format, with bounds of its optimum.",
+        "gym:ID": PREFIXES["gym"],
+        "gymnax:NAME": PREFIXES["gymnax"],
+        "minigrid:ID": PREFIXES["minigrid"],
+        "module:Class": OWN,
+    }
+)
+"""Names that hold a part of the user's own, and what they stand for."""
+
+
 def entry_of(name: str) -> EnvironmentEntry:
-    """What is known of a name: one of ours, or `gym:ID`, `gymnax:NAME`, `minigrid:ID`, `module:Class`, `file.py:Class`.
+    """What is known of a name: a key of `ENVIRONMENTS`, or one of the forms in `FORMS`.
+
+    Of `pomdp:FILE` the file is not opened.
 
     Raises:
         ConfigError: an unknown name (with a suggestion).
     """
     if name in ENVIRONMENTS:
         return ENVIRONMENTS[name]
+    if name.startswith(PREFIX):
+        path = name.removeprefix(PREFIX)
+        if not path:
+            raise ConfigError(f"{name} names no file.", "", "Write pomdp:FILE, such as pomdp:models/tiger.POMDP.")
+        return EnvironmentEntry(PomdpFile, {"path": path}, f"The POMDP of the file {path}.")
     if not is_adapted(name):
-        others = "Those of others are named gym:ID, gymnax:NAME, minigrid:ID, module:Class or file.py:Class."
-        raise ConfigError(f"There is no environment {name!r}.", mend=f"{did_you_mean(name, ENVIRONMENTS)} {others}")
+        mend = f"{did_you_mean(name, ENVIRONMENTS)} Others are named {', '.join(FORMS)}."
+        if name.lower().endswith(".pomdp"):
+            mend = f"For a file write {PREFIX}{name}."
+        raise ConfigError(f"There is no environment {name!r}.", mend=mend)
     build, fixed = adapted_class(name)
     return EnvironmentEntry(build, fixed, (build.__doc__ or name).strip().splitlines()[0])
 
 
+def stem(name: str) -> str:
+    """A name that can be part of a file name: the name itself, or that of the file in `pomdp:FILE`."""
+    return PurePath(name.removeprefix(PREFIX)).stem if name.startswith(PREFIX) else name
+
+
 def name_of(env: Environment) -> tuple[str, dict[str, Any]]:
-    """The name and options by which `make` builds an environment (its name alone where it does not know it)."""
+    """The name and options by which `make` builds an environment, from any folder.
+
+    Its name alone where `make` does not know it.
+    """
     name = spec_of(type(env)) or env.name
     try:
         entry = entry_of(name)
@@ -98,6 +129,8 @@ def name_of(env: Environment) -> tuple[str, dict[str, Any]]:
     if type(env) is not entry.build:
         return env.name, {}
     options = {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v}
+    if isinstance(env, PomdpFile):
+        return f"{PREFIX}{Path(env.path).absolute()}", options
     return name, options | (dict(env.arguments) if isinstance(env, GymEnvironment | GymnaxEnvironment) else {})
 
 
@@ -112,7 +145,7 @@ def make(name: str, **options: Any) -> Environment:
     """Builds the environment of that name.
 
     Args:
-        name: a key of `ENVIRONMENTS`, or `gym:ID`, `gymnax:NAME`, `minigrid:ID`, `module:Class`, `file.py:Class`.
+        name: a key of `ENVIRONMENTS`, or one of the forms in `FORMS`, such as `pomdp:FILE` or `gym:ID`.
         **options: fields of the environment, such as `length=50`; see `entry_of(name).options`. What an adapter does
             not know itself goes to the constructor of the environment behind it.
 

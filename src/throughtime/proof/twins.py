@@ -102,6 +102,7 @@ def compare(
     """
     if not config.seeds:
         raise ConfigError("seeds is empty.", "Nothing would be trained.", "Give at least one seed.")
+    config = replace(config, run=replace(config.run, env=config.run.env.pinned()))
     out = Path(out)
     if is_comparison(out) and overwrite:
         old = [file.parent for file in out.glob("*/seed-*/config.toml")]

@@ -9,8 +9,9 @@ from datetime import date
 import jax
 import numpy as np
 
+from throughtime.core import ConfigError
 from throughtime.core.version import __version__
-from throughtime.envs import ENVIRONMENTS, Discrete, Environment
+from throughtime.envs import Discrete, Environment, entry_of
 from throughtime.proof import Comparison, Entry
 from throughtime.proof.twins import memory_label
 from throughtime.reports.data import Ceilings, Curve, Episode, FlowHistory, Report, Role, Row
@@ -160,8 +161,10 @@ def _flows(entry: Entry) -> list[FlowHistory]:
 
 
 def _describe(env: Environment) -> str:
-    entry = ENVIRONMENTS.get(env.name)
-    text = entry.description if entry else f"The environment {env.name}."
+    try:
+        text = entry_of(env.name).description
+    except ConfigError:  # one of the user's own
+        text = f"The environment {env.name}."
     if env.required_lag:
         text += f" An optimal policy has to look back {env.required_lag} step{'s' if env.required_lag > 1 else ''}."
     return text

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from throughtime.agents import NetworkConfig, PPOConfig
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS, Environment, make_from_file, name_of
+from throughtime.envs import ENVIRONMENTS, Environment, PomdpFile, make, make_from_file, name_of
+from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
 
@@ -17,7 +19,7 @@ class EnvConfig:
     """The environment."""
 
     name: str = "t-maze"
-    """A name that `throughtime envs` lists, or gym:ID, gymnax:NAME, minigrid:ID, module:Class, file.py:Class."""
+    """A name that `throughtime envs` lists, or one of the forms that it names, such as pomdp:FILE and gym:ID."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Its options, e.g. length for t-maze."""
 
@@ -28,6 +30,15 @@ class EnvConfig:
             ConfigError: an unknown name or option, an impossible value, or code that the user did not name.
         """
         return make_from_file(self.name, **self.options)
+
+    def pinned(self) -> "EnvConfig":
+        """The same, found from anywhere: of `pomdp:FILE` the absolute path, and the checksum of the file as it is now.
+
+        Raises:
+            ConfigError: as `build`.
+        """
+        env = self.build()
+        return self.of(env) if isinstance(env, PomdpFile) else self
 
     @classmethod
     def of(cls, env: Environment) -> "EnvConfig":
@@ -92,14 +103,24 @@ def default_config(env: str = "t-maze") -> RunConfig:
     """The tuned settings for an environment, or the general ones where none were tuned.
 
     Args:
-        env: a name that `make` knows.
+        env: a name that `make` knows. For `pomdp:FILE` the discount is the file's own.
+
+    Raises:
+        ConfigError: a file that is missing or wrong.
     """
+    if env.startswith(PREFIX):
+        config = from_toml(_defaults("pomdp").read_text(encoding="utf-8"), RunConfig)
+        return replace(config, env=EnvConfig(env), ppo=replace(config.ppo, discount=make(env).discount))
     if env not in ENVIRONMENTS:
         return _general_config(env)
-    file = resources.files("throughtime.runs").joinpath("defaults", f"{env}.toml")
+    file = _defaults(env)
     if not file.is_file():
         return RunConfig(env=EnvConfig(env))
     return from_toml(file.read_text(encoding="utf-8"), RunConfig)
+
+
+def _defaults(name: str) -> Traversable:
+    return resources.files("throughtime.runs").joinpath("defaults", f"{name}.toml")
 
 
 def _general_config(env: str) -> RunConfig:

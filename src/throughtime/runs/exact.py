@@ -12,6 +12,7 @@ action; `ExactValue.stretched` says how much probability that concerned. A value
 """
 
 import heapq
+import itertools
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -115,7 +116,7 @@ def extract_controller(policy: Actor, tables: Tables, discount: float, tolerance
     starts = np.full(count, -1)
     for o in np.flatnonzero(belief.sum(axis=0)).tolist():
         starts[o] = nodes.add(vectors[o], actions[o], rows_of(states, o), belief[:, o])
-    successors: dict[int, np.ndarray] = {}
+    successors: list[np.ndarray] = []
     while nodes.queue:
         batch = [nodes.pop() for _ in range(min(WIDTH, len(nodes.queue)))]
         padded = [nodes.states[n] for n, _ in batch] + [nodes.states[0]] * (WIDTH - len(batch))
@@ -124,13 +125,17 @@ def extract_controller(policy: Actor, tables: Tables, discount: float, tolerance
         for i, (n, reach) in enumerate(batch):
             a = nodes.actions[n]
             moved = (np.where(tables.terminal[:, a], 0.0, reach) @ tables.transition[:, a]) * discount  # [S']
-            successors[n] = np.full(count, -1)
-            for o in np.flatnonzero(np.any(tables.observation[a] > 0, axis=0)).tolist():
+            reached = moved[:, None] * tables.observation[a]  # [S', O]
+            successors += [np.full(count, -1) for _ in range(len(nodes.actions) - len(successors))]
+            # Only what can be seen here: memory states after other observations would crowd out those that matter.
+            for o in np.flatnonzero(reached.sum(axis=0)).tolist():
                 j = i * count + o
-                reached = moved * tables.observation[a, :, o]
-                successors[n][o] = nodes.add(vectors[j], actions[j], rows_of(states, j), reached)
-    table = np.stack([successors[n] for n in range(len(nodes.actions))])
-    return Controller(np.asarray(nodes.actions), table, starts, nodes.stretched)
+                if successors[n][o] < 0:
+                    successors[n][o] = nodes.add(vectors[j], actions[j], rows_of(states, j), reached[:, o])
+                else:
+                    nodes.visit(successors[n][o], reached[:, o])
+    successors += [np.full(count, -1) for _ in range(len(nodes.actions) - len(successors))]
+    return Controller(np.asarray(nodes.actions), np.stack(successors), starts, nodes.stretched)
 
 
 def controller_value(controller: Controller, tables: Tables, discount: float) -> float:
@@ -142,10 +147,11 @@ def controller_value(controller: Controller, tables: Tables, discount: float) ->
         discount: γ; below 1, or every history terminates.
     """
     S, N = len(tables.initial), len(controller.actions)
-    rows, columns, weights = [], [], []
+    rows, columns, weights = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0)]
     for n, a in enumerate(controller.actions):
         alive = np.where(tables.terminal[:, a], 0.0, discount)
-        for o, successor in enumerate(controller.successors[n]):
+        for o in np.flatnonzero(controller.successors[n] >= 0).tolist():
+            successor = controller.successors[n, o]
             joint = alive[:, None] * tables.transition[:, a] * tables.observation[a, :, o][None]  # [S, S']
             s, t = np.nonzero(joint)
             rows.append(n * S + s)
@@ -166,8 +172,10 @@ class _Nodes:
         self.tolerance, self.limit = tolerance, limit
         self.actions: list[int] = []
         self.states: list[Any] = []
-        self.queue: list[tuple[float, int, np.ndarray]] = []
+        self.queue: list[tuple[float, int, int, np.ndarray]] = []
         self.stretched = 0.0
+        self._support: list[np.ndarray] = []  # with which hidden states each node has been reached
+        self._order = itertools.count()
         self._vectors: np.ndarray | None = None
 
     def add(self, vector: np.ndarray, action: Any, state: Any, reach: Float[np.ndarray, " S"]) -> int:
@@ -179,20 +187,27 @@ class _Nodes:
             distances = np.max(np.abs(self._vectors[:count] - vector), axis=1)
             distances[self._vectors[:count, 0] != vector[0]] = np.inf
             nearest = int(np.argmin(distances))
-            if distances[nearest] <= self.tolerance:
-                return nearest
-            if count == self.limit and np.isfinite(distances[nearest]):
-                self.stretched += float(reach.sum())
+            full = count == self.limit and np.isfinite(distances[nearest])
+            if distances[nearest] <= self.tolerance or full:
+                self.stretched += float(reach.sum()) if distances[nearest] > self.tolerance else 0.0
+                self.visit(nearest, reach)
                 return nearest
         if count == self.limit:
             raise ConfigError(f"max_nodes = {self.limit} leaves no node for action {action}.", "", "Raise max_nodes.")
         self._vectors[count] = vector
         self.actions.append(int(action))
         self.states.append(state)
-        heapq.heappush(self.queue, (-float(reach.sum()), count, reach))
+        self._support.append(np.zeros(len(reach), bool))
+        self.visit(count, reach)
         return count
+
+    def visit(self, node: int, reach: Float[np.ndarray, " S"]) -> None:
+        """Queues a node where it is reached with hidden states that are new there: more may be observed then."""
+        if (new := (reach > 0) & ~self._support[node]).any():
+            self._support[node] |= new
+            heapq.heappush(self.queue, (-float(reach.sum()), next(self._order), node, reach))
 
     def pop(self) -> tuple[int, np.ndarray]:
         """The most probable node whose successors are not known, and how it is reached."""
-        _, node, reach = heapq.heappop(self.queue)
+        _, _, node, reach = heapq.heappop(self.queue)
         return node, reach

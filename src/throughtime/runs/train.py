@@ -90,6 +90,8 @@ def train(
         PreflightError: the agent does not replay what it acted.
         NonFiniteError: a NaN or infinity in rewards, observations or gradients; the last good checkpoint stays.
     """
+    if env is None:
+        config = replace(config, env=config.env.pinned())
     ppo = _build(config, env)
     total = config.iterations
     enable_compilation_cache()
