@@ -49,7 +49,7 @@ def evaluate(
 
     Args:
         policy: what acts.
-        env: where.
+        env: where (on `env.scored`).
         episodes: N.
         seed: of the episodes (and of the actions, where they are drawn).
         deterministic: takes the most probable action; otherwise draws it.
@@ -59,6 +59,7 @@ def evaluate(
         ConfigError: no episodes, or an environment whose episodes need not end.
         NonFiniteError: a reward that is NaN or infinite.
     """
+    env = env.scored
     limit = _step_limit(env)
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}", "A mean needs at least one episode.", "Give 1 or more.")
