@@ -8,6 +8,8 @@ import pytest
 
 from throughtime.cli import main
 from throughtime.envs.pomdp_file import ceilings
+from throughtime.proof import ComparisonConfig, compare
+from throughtime.runs import default_config
 
 DATA = Path(__file__).parents[1] / "data"
 TINY = ["--steps", "64", "--episodes", "4", "--ppo.num-envs", "2", "--ppo.rollout-length", "16", "--ppo.epochs", "1"]
@@ -56,7 +58,6 @@ def test_a_run_is_scored_from_another_folder(trained, capsys, tmp_path, monkeypa
     assert exact["exact_value"] <= exact["optimal_return"] + 1e-3
     assert exact["optimal_return"] == pytest.approx(4 * 0.9**4)  # by hand: tests/envs/test_bounds.py
     assert sampled["memoryless_return"] < sampled["optimal_return"]
-    assert run("resume", out) == 0
     assert run("train", "--config", f"{out}/config.toml", "--out", str(tmp_path / "again")) == 0
 
 
@@ -74,10 +75,12 @@ def test_a_run_whose_file_has_changed_or_gone_says_so(trained, capsys, tmp_path)
         file.write_bytes(text)
 
 
-def test_twins_know_the_file_too(tmp_path):
-    out = tmp_path / "twins"
-    assert run("train", f"pomdp:{DATA / 'tmaze2.POMDP'}", *TINY, "--twins", "--out", str(out)) == 0
-    assert "sha256" in (out / "comparison.toml").read_text()
+def test_twins_know_the_file_too(tmp_path, monkeypatch):
+    """What they are trained from later, on resume, is what was there when the command was given."""
+    monkeypatch.setattr("throughtime.proof.twins.resume_comparison", lambda out, progress: out)
+    compare(ComparisonConfig(default_config(f"pomdp:{DATA / 'tmaze2.POMDP'}")), tmp_path / "twins")
+    config = tomllib.loads((tmp_path / "twins" / "comparison.toml").read_text())
+    assert len(config["run"]["env"]["options"]["sha256"]) == 64
 
 
 def test_envs_shows_one_environment(capsys):

@@ -247,6 +247,7 @@ def test_a_published_file_that_is_wrong():
             None,
             "no statement gives the row T: go : b. The same holds for 4 more rows",
         ),
+        (HEAD + O + "T: stay identity\nT: go\n1 0 0\n0 1 0\n1 1 0\n", 11, "T: go : c sums to 2"),
         (HEAD + T, None, "no statement gives the row O: go : a"),
         (HEAD + T + O + "R: go -1\n", 8, "colon is missing after R: action"),
         (HEAD + T + O + "R: go : a : b : z -1\n", 8, "there is no observation 'z'"),
