@@ -8,7 +8,7 @@ import pytest
 
 from throughtime.cli import main
 from throughtime.envs.pomdp_file import ceilings
-from throughtime.proof import ComparisonConfig, compare
+from throughtime.proof import Comparison, ComparisonConfig, compare
 from throughtime.runs import default_config
 
 DATA = Path(__file__).parents[1] / "data"
@@ -77,8 +77,10 @@ def test_a_run_whose_file_has_changed_or_gone_says_so(trained, capsys, tmp_path)
 
 def test_twins_know_the_file_too(tmp_path, monkeypatch):
     """What they are trained from later, on resume, is what was there when the command was given."""
-    monkeypatch.setattr("throughtime.proof.twins.resume_comparison", lambda out, progress: out)
-    compare(ComparisonConfig(default_config(f"pomdp:{DATA / 'tmaze2.POMDP'}")), tmp_path / "twins")
+    plan = ComparisonConfig(default_config(f"pomdp:{DATA / 'tmaze2.POMDP'}"))
+    nothing = Comparison(plan, tmp_path / "twins", (), None)
+    monkeypatch.setattr("throughtime.proof.twins.resume_comparison", lambda out, progress: nothing)
+    compare(plan, tmp_path / "twins")
     config = tomllib.loads((tmp_path / "twins" / "comparison.toml").read_text())
     assert len(config["run"]["env"]["options"]["sha256"]) == 64
 
