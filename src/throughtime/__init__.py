@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from throughtime.api import load as load
     from throughtime.core import CheckpointError as CheckpointError
     from throughtime.core import ConfigError as ConfigError
+    from throughtime.core import EnvironmentStepError as EnvironmentStepError
     from throughtime.core import NonFiniteError as NonFiniteError
     from throughtime.core import PreflightError as PreflightError
     from throughtime.core import RunFolderError as RunFolderError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from throughtime.envs import ENVIRONMENTS as ENVIRONMENTS
     from throughtime.envs import Environment as Environment
     from throughtime.envs import make as make
+    from throughtime.envs import to_gymnasium as to_gymnasium
     from throughtime.gradients import unfold as unfold
     from throughtime.insight import draw as draw
     from throughtime.memory import MEMORIES as MEMORIES
@@ -47,12 +49,13 @@ _HOMES = {
     "core": (
         "CheckpointError",
         "ConfigError",
+        "EnvironmentStepError",
         "NonFiniteError",
         "PreflightError",
         "RunFolderError",
         "ThroughtimeError",
     ),
-    "envs": ("ENVIRONMENTS", "Environment", "make"),
+    "envs": ("ENVIRONMENTS", "Environment", "make", "to_gymnasium"),
     "gradients": ("unfold",),
     "insight": ("draw",),
     "memory": ("MEMORIES", "Memory", "make_memory"),

@@ -172,6 +172,13 @@ def test_listings_have_a_json_form(verb, capsys):
     assert json.loads(capsys.readouterr().out)
 
 
+def test_words_that_an_option_may_be_are_listed_the_default_first(capsys):
+    assert run("memories") == 0
+    assert "reset=after | before" in " ".join(capsys.readouterr().out.split())
+    assert run("memories", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["gru"]["choices"] == {"reset": ["after", "before"]}
+
+
 def test_eval_computes_exact_values_on_request(capsys, tmp_path):
     tiny = [word for word in TINY if word not in ("--env.length", "3")]
     assert run("train", "tiger", *tiny, "--out", str(tmp_path / "tiger")) == 0

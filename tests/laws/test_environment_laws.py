@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from throughtime.envs import ENVIRONMENTS, Box, VectorEnvironment, find, make
+from throughtime.envs import ENVIRONMENTS, Box, VectorEnvironment, entry_of, make
 
 B = 5
 # Short episodes, so that a rollout of T steps sees many ends of each kind.
@@ -19,7 +19,7 @@ NAMES = [*ENVIRONMENTS, *(f"pomdp:{DATA / name}.POMDP" for name in ("market", "p
 
 
 def small(name):
-    return make(name, **{k: v for k, v in SMALL.items() if k in find(name).options})
+    return make(name, **{k: v for k, v in SMALL.items() if k in entry_of(name).options})
 
 
 def random_actions(env, key, shape):
@@ -66,7 +66,7 @@ def rollout(run):
 
 
 def test_the_registry_knows_it_by_its_name(env):
-    entry = find(env.name)
+    entry = entry_of(env.name)
     assert isinstance(env, entry.build)
     assert entry.description.endswith(".")
     assert "\n" not in entry.description

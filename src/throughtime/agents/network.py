@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Discrete, Space
+from throughtime.envs import Box, Discrete, MultiDiscrete, Space
 from throughtime.memory import Memory, Readout, check_memory, make_memory, per_row
 from throughtime.memory.initialisers import orthogonal
-from throughtime.rl import Categorical, DiagonalGaussian
+from throughtime.rl import ActionDistribution, Categorical, DiagonalGaussian, MultiCategorical
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,20 @@ class PolicyHead(eqx.Module):
 
     linear: Readout
     log_std: Float[Array, " A"] | None
+    sizes: tuple[int, ...] | None = eqx.field(static=True)  # of several discrete actions side by side
 
     def __init__(self, input_size: int, space: Space, initial_log_std: float, key: PRNGKeyArray):
         """Orthogonal with gain 0.01: the first policy is close to uniform, so that it explores."""
-        size = space.n if isinstance(space, Discrete) else _box_size(space)
+        size = _box_size(space) if isinstance(space, Box) else action_width(space)
         self.linear = Readout(input_size, size, initialiser=lambda *a: orthogonal(*a, gain=0.01), key=key)
-        self.log_std = None if isinstance(space, Discrete) else jnp.full(size, initial_log_std)
+        self.log_std = jnp.full(size, initial_log_std) if isinstance(space, Box) else None
+        self.sizes = space.sizes if isinstance(space, MultiDiscrete) else None
 
-    def __call__(self, features: Float[Array, "*batch H"]) -> Categorical | DiagonalGaussian:
+    def __call__(self, features: Float[Array, "*batch H"]) -> ActionDistribution:
         """The distribution over actions."""
         y = self.linear(features)
+        if self.sizes is not None:
+            return MultiCategorical(y, self.sizes)
         if self.log_std is None:
             return Categorical(y)
         return DiagonalGaussian(y, jnp.broadcast_to(self.log_std, y.shape))
@@ -167,7 +171,7 @@ class ActorCritic(eqx.Module):
 
     def step(
         self, state: NetworkState, x: Float[Array, "B I"]
-    ) -> tuple[NetworkState, Categorical | DiagonalGaussian, Float[Array, " B"]]:
+    ) -> tuple[NetworkState, ActionDistribution, Float[Array, " B"]]:
         """One time step: the next state, the action distribution and the value `[B]`."""
         actor, features = self.actor.step(state.actor, x)
         critic, critic_features = state.critic, features
@@ -181,7 +185,7 @@ class ActorCritic(eqx.Module):
         xs: Float[Array, "T B I"],
         resets: Bool[Array, "T B"],
         taps: NetworkState | None = None,
-    ) -> tuple[NetworkState, Categorical | DiagonalGaussian, Float[Array, "T B"]]:
+    ) -> tuple[NetworkState, ActionDistribution, Float[Array, "T B"]]:
         """All time steps: the last state, the distributions `[T, B, A]` and the values `[T, B]`."""
         actor_taps, critic_taps = (None, None) if taps is None else taps
         actor, features = self.actor.unroll(state.actor, xs, resets, actor_taps)
@@ -192,12 +196,19 @@ class ActorCritic(eqx.Module):
 
     def heads(
         self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
-    ) -> tuple[Categorical | DiagonalGaussian, Float[Array, "T B"]]:
+    ) -> tuple[ActionDistribution, Float[Array, "T B"]]:
         """The distributions and the values from what the towers put out (one tower: the same twice)."""
         # per_row keeps a NaN in a row that the loss leaves out out of the gradient, as the memory itself does.
         distribution = per_row((self.policy_head, features), PolicyHead.__call__)
         values = per_row((self.value_head, critic_features), Readout.__call__)
         return distribution, values[..., 0]
+
+
+def action_width(space: Space) -> int:
+    """Numbers that describe one action: one-hot where it is discrete, its values where it is continuous."""
+    if isinstance(space, Discrete):
+        return space.n
+    return sum(space.sizes) if isinstance(space, MultiDiscrete) else space.shape[0]
 
 
 def _box_size(space: Box) -> int:

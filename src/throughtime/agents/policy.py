@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.agents.network import ActorCritic, NetworkConfig, NetworkState
+from throughtime.agents.network import ActorCritic, NetworkConfig, NetworkState, action_width
 from throughtime.core import ConfigError, select_rows
-from throughtime.envs import Box, Discrete, Environment, Space
-from throughtime.rl import Categorical, DiagonalGaussian, Moments
+from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Space
+from throughtime.rl import Categorical, DiagonalGaussian, Moments, MultiCategorical
 
 
 class PolicyState(NamedTuple):
@@ -46,7 +46,7 @@ class Policy(eqx.Module):
             size *= n
         self.observation_moments = Moments.create((size,)) if config.normalise_observations else None
         if config.previous_action:
-            size += self.action_space.n if isinstance(self.action_space, Discrete) else self.action_space.shape[0]
+            size += action_width(self.action_space)
         size += config.previous_reward
         self.network = ActorCritic(size, self.action_space, config, key)
 
@@ -74,8 +74,8 @@ class Policy(eqx.Module):
             key: draws the action; None takes the most probable one.
 
         Returns:
-            The next state and the actions, as the environment takes them: int32 `[B]`, or float32 `[B, A]` within
-            bounds.
+            The next state and the actions, as the environment takes them: int32 `[B]` (of several side by side
+            `[B, K]`), or float32 `[B, A]` within bounds.
 
         Raises:
             ConfigError: shapes that do not belong together, or a missing reward.
@@ -147,6 +147,9 @@ class Policy(eqx.Module):
         if state.previous_action is not None:
             if isinstance(self.action_space, Discrete):
                 parts.append(jax.nn.one_hot(state.previous_action, self.action_space.n, dtype=x.dtype))
+            elif isinstance(self.action_space, MultiDiscrete):
+                for k, n in enumerate(self.action_space.sizes):
+                    parts.append(jax.nn.one_hot(state.previous_action[:, k], n, dtype=x.dtype))
             else:
                 parts.append(state.previous_action)
         if self.reads_previous_reward:
@@ -167,6 +170,8 @@ class Policy(eqx.Module):
         """The noise that `Distribution.sample` takes, for `shape` actions."""
         if isinstance(self.action_space, Discrete):
             return Categorical.noise(key, shape, self.action_space.n)
+        if isinstance(self.action_space, MultiDiscrete):
+            return MultiCategorical.noise(key, shape, len(self.action_space.sizes))
         return DiagonalGaussian.noise(key, shape, self.action_space.shape[0])
 
     def to_environment(self, action: Array) -> Array:
@@ -189,6 +194,6 @@ class Policy(eqx.Module):
         return eqx.tree_at(lambda p: p.observation_moments, self, self.observation_moments.update(flat))
 
     def _no_action(self, batch_size: int) -> Array:
-        if isinstance(self.action_space, Discrete):
-            return jnp.full(batch_size, -1, jnp.int32)  # one_hot(-1) is a vector of zeros
+        if not isinstance(self.action_space, Box):  # one_hot(-1) is a vector of zeros
+            return jnp.full((batch_size, *self.action_space.shape), -1, jnp.int32)
         return jnp.zeros((batch_size, *self.action_space.shape))

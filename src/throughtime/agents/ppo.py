@@ -31,8 +31,7 @@ from throughtime.core import select_rows
 from throughtime.envs import Environment, VectorEnvironment
 from throughtime.gradients import Guard, clip
 from throughtime.rl import (
-    Categorical,
-    DiagonalGaussian,
+    ActionDistribution,
     Moments,
     approximate_kl,
     clipped_policy_loss,
@@ -110,6 +109,16 @@ class PPO:
             return_moments=Moments.create(()) if normalise else None,
             key=key,
             iteration=jnp.zeros((), jnp.int32),
+        )
+
+    def with_new_episodes(self, state: TrainState) -> TrainState:
+        """The same training at the start of new episodes, for environments that cannot be put back into old ones."""
+        key_start, key = jax.random.split(state.key)
+        running = state.discounted_return
+        return state._replace(
+            actors=start(state.policy, self.environments, key_start),
+            discounted_return=None if running is None else jnp.zeros_like(running),
+            key=key,
         )
 
     def run(
@@ -276,7 +285,7 @@ class PPO:
         return self.loss_of(distribution, values, batch)
 
     def loss_of(
-        self, distribution: Categorical | DiagonalGaussian, values: Float[Array, "k N"], batch: Sequences
+        self, distribution: ActionDistribution, values: Float[Array, "k N"], batch: Sequences
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """PPO's loss from what the heads said of each step; its term of a step depends on that step alone."""
         config = self.config

@@ -9,9 +9,16 @@ from typing import Annotated, Any
 import tyro
 
 from throughtime.core import ConfigError
-from throughtime.envs import EnvironmentEntry, find
+from throughtime.envs import entry_of, trust
 
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+EnvCode = Annotated[
+    str | None,
+    tyro.conf.arg(
+        help="The environment's code, module:Class or file.py:Class, where the run was trained on such a one: "
+        "a run folder alone never makes code run, so name it here."
+    ),
+]
 
 
 def parse(cls: Any, verb: str, argv: list[str]) -> Any:
@@ -26,19 +33,30 @@ def _whole(word: str) -> str:
 
 def env_options(name: str, chosen: Mapping[str, Any]) -> Any:
     """A dataclass of an environment's own options, with `chosen` over their defaults."""
-    entry: EnvironmentEntry = find(name)
-    options = [
+    entry = entry_of(name)
+    options: list[Any] = [
         (option, type(value), dataclasses.field(default=chosen.get(option, value)))
         for option, value in entry.options.items()
     ]
+    if entry.takes_arguments:
+        others = {option: value for option, value in chosen.items() if option not in entry.options}
+        kind = dict[str, int | float | bool | str]
+        options.append(("arguments", kind, dataclasses.field(default_factory=lambda: others)))
     cls = dataclasses.make_dataclass(f"{entry.build.__name__}Options", options, frozen=True)
     cls.__doc__ = f"Options of {name}."
     return cls
 
 
+def trust_code(name: str | None) -> None:
+    """Lets a run folder name this environment's code; the user has named it at the command line."""
+    if name is not None:
+        trust(name)
+
+
 def free_folder(stem: str) -> Path:
     """`runs/STEM-1`, or the first number that is not taken."""
     number = 1
+    stem = re.sub(r"[^\w.-]+", "-", stem)  # gym:CartPole-v1, my/file.py:Class
     while (path := Path("runs") / f"{stem}-{number}").exists():
         number += 1
     return path

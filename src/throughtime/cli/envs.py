@@ -17,7 +17,7 @@ from throughtime.envs import (
     Discrete,
     Environment,
     PomdpFile,
-    find,
+    entry_of,
     make,
     solve,
     solve_memoryless,
@@ -72,7 +72,7 @@ def run(argv: list[str]) -> int:
 def _one(name: str, seconds: float | None, output: Output) -> int:
     if seconds is not None and not seconds > 0:
         raise ConfigError(f"--seconds {seconds}", "The solver needs time.", "Give a positive number.")
-    entry, env = find(name), make(name)
+    entry, env = entry_of(name), make(name)
     with output.console.status("solving …"):
         optimum, memoryless = _bounds(env, seconds)
     tables = env.tables()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from throughtime.cli._arguments import Json, parse
+from throughtime.cli._arguments import EnvCode, Json, parse, trust_code
 from throughtime.cli._output import Output
 from throughtime.runs import Run, exact_value, load_run
 
@@ -26,6 +26,7 @@ class Eval:
     """Computes the exact value instead of playing (finite POMDPs such as tiger)."""
     max_nodes: int = 5_000
     """With --exact: how many memory states are told apart."""
+    env: EnvCode = None
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
 
@@ -33,6 +34,7 @@ class Eval:
 def run(argv: list[str]) -> int:
     """Loads, plays, prints the mean return with its interval."""
     arguments = parse(Eval, "eval", argv)
+    trust_code(arguments.env)
     output = Output(arguments.json)
     trained = load_run(arguments.run)
     if arguments.exact:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from throughtime.cli._arguments import Json, parse
+from throughtime.cli._arguments import EnvCode, Json, parse, trust_code
 from throughtime.cli._finish import show
 from throughtime.cli._output import Output
 from throughtime.core import ConfigError
@@ -24,6 +24,7 @@ class Report:
     """Run folders of one environment, or one folder that train made with twins."""
     out: Path | None = None
     """The file; by default report.html in the first folder."""
+    env: EnvCode = None
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
 
@@ -31,6 +32,7 @@ class Report:
 def run(argv: list[str]) -> int:
     """Evaluates the final policies anew and writes the page."""
     arguments = parse(Report, "report", argv)
+    trust_code(arguments.env)
     if not arguments.runs:
         raise ConfigError("report needs a run.", "", "Name one or more run folders.")
     output, first = Output(arguments.json), arguments.runs[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from throughtime.cli._arguments import Json, parse
+from throughtime.cli._arguments import EnvCode, Json, parse, trust_code
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.proof import is_comparison, resume_comparison
@@ -19,6 +19,7 @@ class Resume:
 
     run: tyro.conf.Positional[Path]
     """The folder that train made."""
+    env: EnvCode = None
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
 
@@ -26,6 +27,7 @@ class Resume:
 def run(argv: list[str]) -> int:
     """Goes on with a training, or with the agent and twins of one command."""
     arguments = parse(Resume, "resume", argv)
+    trust_code(arguments.env)
     path, output = arguments.run, Output(arguments.json)
     with TrainingBar(output.console) as bar:
         if is_comparison(path):

@@ -11,7 +11,7 @@ from throughtime.cli._arguments import Json, env_options, flow_every, free_folde
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.core import ConfigError
-from throughtime.envs import ENVIRONMENTS, find, stem
+from throughtime.envs import ENVIRONMENTS, entry_of, stem, trust
 from throughtime.proof import ComparisonConfig, compare, is_comparison
 from throughtime.proof.twins import ROLES, memory_label, refuse_existing
 from throughtime.runs import EnvConfig, RunConfig, check, default_config, from_toml, train, with_memory
@@ -61,7 +61,8 @@ def _defaults(argv: list[str]) -> tuple[RunConfig, list[str]]:
         config.env.build()
         return config, argv[2:]
     if argv and not argv[0].startswith("-"):
-        find(argv[0])
+        entry_of(argv[0])
+        trust(argv[0])  # named by the user, not by a file
         return default_config(argv[0]), argv[1:]
     for word in argv:
         if word in ENVIRONMENTS or word == "--config":
@@ -110,11 +111,9 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
 
 
 def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
-    chosen = {
-        f.name: getattr(arguments.env, f.name)
-        for f in dataclasses.fields(arguments.env)
-        if getattr(arguments.env, f.name) != find(name).options[f.name]
-    }
+    options = {f.name: getattr(arguments.env, f.name) for f in dataclasses.fields(arguments.env)}
+    others = options.pop("arguments", {}) if entry_of(name).takes_arguments else {}
+    chosen = others | {k: v for k, v in options.items() if v != entry_of(name).options[k]}
     # The tuned options stay where the memory has them; what the user gave comes over them.
     tuned = with_memory(defaults.network, arguments.network.memory).memory_options
     network = replace(arguments.network, memory_options={**tuned, **arguments.network.memory_options})

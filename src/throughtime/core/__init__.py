@@ -6,6 +6,7 @@ from throughtime.core.arrays import select_rows as select_rows
 from throughtime.core.arrays import sigmoid as sigmoid
 from throughtime.core.errors import CheckpointError as CheckpointError
 from throughtime.core.errors import ConfigError as ConfigError
+from throughtime.core.errors import EnvironmentStepError as EnvironmentStepError
 from throughtime.core.errors import NonFiniteError as NonFiniteError
 from throughtime.core.errors import PreflightError as PreflightError
 from throughtime.core.errors import RunFolderError as RunFolderError

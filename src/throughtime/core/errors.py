@@ -38,6 +38,10 @@ class PreflightError(ThroughtimeError, AssertionError):
     """The agent does not replay what it acted: its state boundary is broken."""
 
 
+class EnvironmentStepError(ThroughtimeError, RuntimeError):
+    """A Python environment that raised, hung, or whose process died, more often than it may be restarted."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that lists what is known and, where one is near, suggests it.
 

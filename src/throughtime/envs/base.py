@@ -45,7 +45,19 @@ class Box:
     shape: tuple[int, ...]
 
 
-Space = Discrete | Box
+@dataclass(frozen=True)
+class MultiDiscrete:
+    """K integers side by side, the k-th of them 0 … sizes[k]−1."""
+
+    sizes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(K,)`."""
+        return (len(self.sizes),)
+
+
+Space = Discrete | MultiDiscrete | Box
 
 
 class Tables(NamedTuple):
@@ -184,7 +196,7 @@ class Environment(ABC, Generic[State, Params]):
             key: for the step and the reset: split in two, in this order (where `stochastic_step` is false,
                 the reset takes it whole).
             state: as `reset` or the last step returned it.
-            action: one action (int32 scalar, or float32 `[A]`).
+            action: one action (int32 scalar, int32 `[K]`, or float32 `[A]`).
             params: `default_params` where None.
 
         Returns:

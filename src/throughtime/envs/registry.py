@@ -1,12 +1,15 @@
 """Environments by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import PurePath
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
 from throughtime.core import ConfigError, did_you_mean
+from throughtime.envs.adapters import GymEnvironment, GymnaxEnvironment, check_trusted, trust
+from throughtime.envs.adapters._user import spec_of
+from throughtime.envs.adapters.names import OWN, PREFIXES, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
 from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze
@@ -29,7 +32,13 @@ class EnvironmentEntry:
     @property
     def options(self) -> dict[str, Any]:
         """The fields that a caller may set, with their defaults."""
-        return {f.name: f.default for f in fields(self.build) if f.name not in self.fixed}
+        hidden = {*self.fixed, "arguments"} if self.takes_arguments else self.fixed
+        return {f.name: f.default for f in fields(self.build) if f.name not in hidden and f.default is not MISSING}
+
+    @property
+    def takes_arguments(self) -> bool:
+        """Whether it passes other options on to an environment that is not ours."""
+        return self.build in (GymEnvironment, GymnaxEnvironment)
 
 
 ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
@@ -67,19 +76,24 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
 
 
 FORMS: Mapping[str, str] = MappingProxyType(
-    {f"{PREFIX}FILE": "A finite POMDP from a file in Cassandra's .POMDP format, with bounds of its optimum."}
+    {
+        f"{PREFIX}FILE": "A finite POMDP from a file in Cassandra's .POMDP format, with bounds of its optimum.",
+        "gym:ID": PREFIXES["gym"],
+        "gymnax:NAME": PREFIXES["gymnax"],
+        "minigrid:ID": PREFIXES["minigrid"],
+        "module:Class": OWN,
+    }
 )
 """Names that hold a part of the user's own, and what they stand for."""
 
 
-def find(name: str) -> EnvironmentEntry:
-    """What the registry knows of a name.
+def entry_of(name: str) -> EnvironmentEntry:
+    """What is known of a name: a key of `ENVIRONMENTS`, or one of the forms in `FORMS`.
 
-    Args:
-        name: a key of `ENVIRONMENTS`, or `pomdp:FILE` (the file is not opened).
+    Of `pomdp:FILE` the file is not opened.
 
     Raises:
-        ConfigError: an unknown name, with a suggestion.
+        ConfigError: an unknown name (with a suggestion).
     """
     if name in ENVIRONMENTS:
         return ENVIRONMENTS[name]
@@ -88,10 +102,13 @@ def find(name: str) -> EnvironmentEntry:
         if not path:
             raise ConfigError(f"{name} names no file.", "", "Write pomdp:FILE, such as pomdp:models/tiger.POMDP.")
         return EnvironmentEntry(PomdpFile, {"path": path}, f"The POMDP of the file {path}.")
-    mend = did_you_mean(name, [*ENVIRONMENTS, *FORMS])
-    if name.lower().endswith(".pomdp"):
-        mend = f"For a file write {PREFIX}{name}."
-    raise ConfigError(f"There is no environment {name!r}.", mend=mend)
+    if not is_adapted(name):
+        mend = f"{did_you_mean(name, ENVIRONMENTS)} Others are named {', '.join(FORMS)}."
+        if name.lower().endswith(".pomdp"):
+            mend = f"For a file write {PREFIX}{name}."
+        raise ConfigError(f"There is no environment {name!r}.", mend=mend)
+    build, fixed = adapted_class(name)
+    return EnvironmentEntry(build, fixed, (build.__doc__ or name).strip().splitlines()[0])
 
 
 def stem(name: str) -> str:
@@ -99,17 +116,52 @@ def stem(name: str) -> str:
     return PurePath(name.removeprefix(PREFIX)).stem if name.startswith(PREFIX) else name
 
 
+def name_of(env: Environment) -> tuple[str, dict[str, Any]]:
+    """The name and options by which `make` builds an environment, from any folder.
+
+    Its name alone where `make` does not know it.
+    """
+    name = spec_of(type(env)) or env.name
+    try:
+        entry = entry_of(name)
+    except ConfigError:
+        return env.name, {}
+    if type(env) is not entry.build:
+        return env.name, {}
+    options = {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v}
+    if isinstance(env, PomdpFile):
+        return f"{PREFIX}{Path(env.path).absolute()}", options
+    return name, options | (dict(env.arguments) if isinstance(env, GymEnvironment | GymnaxEnvironment) else {})
+
+
+def make_from_file(name: str, **options: Any) -> Environment:
+    """`make` for a name that stands in a file: code that the name points to runs only if the user named it too."""
+    if runs_code(name):
+        check_trusted(name)
+    return make(name, **options)
+
+
 def make(name: str, **options: Any) -> Environment:
     """Builds the environment of that name.
 
     Args:
-        name: a key of `ENVIRONMENTS`, or `pomdp:FILE`.
-        **options: fields of the environment, such as `length=50`; see `find(name).options`.
+        name: a key of `ENVIRONMENTS`, or one of the forms in `FORMS`, such as `pomdp:FILE` or `gym:ID`.
+        **options: fields of the environment, such as `length=50`; see `entry_of(name).options`. What an adapter does
+            not know itself goes to the constructor of the environment behind it.
 
     Raises:
         ConfigError: if the name or an option is unknown, or a value is impossible.
     """
-    entry = find(name)
+    entry = entry_of(name)
+    trust(name)
+    arguments = {k: options.pop(k) for k in list(options) if entry.takes_arguments and k not in entry.options}
+    for option, value in arguments.items():
+        if option in entry.fixed or not isinstance(value, int | float | bool | str):
+            raise ConfigError(
+                f"{name}: {option} = {value!r} is impossible.",
+                "The name decides it." if option in entry.fixed else f"It is of type {type(value).__name__}.",
+                "Arguments are numbers, booleans and words.",
+            )
     for option, value in options.items():
         if option in entry.fixed:
             raise ConfigError(
@@ -126,4 +178,8 @@ def make(name: str, **options: Any) -> Environment:
                 f"It is of type {type(value).__name__}.",
                 f"Give {option} a value of type {type(default).__name__}, such as {default!r}.",
             )
+    if entry.takes_arguments:
+        options["arguments"] = tuple(sorted(arguments.items()))
+    elif is_adapted(name):
+        return build_own(entry.build, name, options)
     return entry.build(**entry.fixed, **options)

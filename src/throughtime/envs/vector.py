@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 from throughtime.core import select_rows
 from throughtime.envs._checks import check_at_least_one
 from throughtime.envs.base import Environment
+from throughtime.envs.host import HostEnvironment
 
 
 class VectorStep(NamedTuple):
@@ -52,6 +53,8 @@ class VectorEnvironment:
         Returns:
             The first observations `[B, ...]` and the states, leaves `[B, ...]`.
         """
+        if isinstance(self.env, HostEnvironment):
+            return self.env.reset_batch(key, self.batch_size)
         params = self.env.default_params if params is None else params
         keys = jax.random.split(key, self.batch_size)
         return jax.vmap(self.env.reset_env, in_axes=(0, None))(keys, params)
@@ -63,10 +66,12 @@ class VectorEnvironment:
             key: one for the whole batch. Where steps are stochastic it is split into B + 1: the first for
                 `reset`, the others for the rows' steps; elsewhere all of it is for `reset`.
             state: as `reset` or the last step returned it.
-            actions: int32 `[B]`, or float32 `[B, A]`.
+            actions: int32 `[B]`, int32 `[B, K]`, or float32 `[B, A]`.
             params: shared by all rows; the environment's `default_params` where None.
         """
         env = self.env
+        if isinstance(env, HostEnvironment):
+            return VectorStep(*env.step_batch(state, actions))
         params = env.default_params if params is None else params
         if env.stochastic_step:
             keys = jax.random.split(key, self.batch_size + 1)

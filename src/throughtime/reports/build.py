@@ -11,7 +11,7 @@ import numpy as np
 
 from throughtime.core import ConfigError
 from throughtime.core.version import __version__
-from throughtime.envs import Discrete, Environment, find
+from throughtime.envs import Discrete, Environment, entry_of
 from throughtime.proof import Comparison, Entry
 from throughtime.proof.twins import memory_label
 from throughtime.reports.data import Ceilings, Curve, Episode, FlowHistory, Report, Role, Row
@@ -162,7 +162,7 @@ def _flows(entry: Entry) -> list[FlowHistory]:
 
 def _describe(env: Environment) -> str:
     try:
-        text = find(env.name).description
+        text = entry_of(env.name).description
     except ConfigError:  # one of the user's own
         text = f"The environment {env.name}."
     if env.required_lag:

@@ -4,8 +4,12 @@ Noise comes in from outside (`noise_like`), so that one call can draw it for a w
 the larger costs of acting on a CPU.
 """
 
+import functools
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -79,6 +83,49 @@ class Categorical(NamedTuple):
         return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
 
 
+class MultiCategorical(eqx.Module):
+    """K independent categorical actions; the k-th over the integers 0 … sizes[k]−1."""
+
+    logits: Float[Array, "*batch A"]  # those of all K side by side: A = Σ sizes
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    @staticmethod
+    def noise(key: PRNGKeyArray, shape: tuple[int, ...], size: int) -> Float[Array, "*batch K"]:
+        """Uniform noise for `sample`: `size` = K numbers an action."""
+        return jax.random.uniform(key, (*shape, size))
+
+    @property
+    def parts(self) -> tuple[Categorical, ...]:
+        """The K distributions."""
+        ends = list(accumulate(self.sizes))[:-1]
+        return tuple(Categorical(logits) for logits in jnp.split(self.logits, ends, axis=-1))
+
+    def sample(self, noise: Float[Array, "*batch K"]) -> Int[Array, "*batch K"]:
+        """Each by the inverse of its cumulative distribution."""
+        return jnp.stack([part.sample(noise[..., k]) for k, part in enumerate(self.parts)], axis=-1)
+
+    def mode(self) -> Int[Array, "*batch K"]:
+        """The action of the greatest logit in each."""
+        return jnp.stack([part.mode() for part in self.parts], axis=-1)
+
+    def log_prob(self, action: Int[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        """Log-probability, summed over the K."""
+        return _sum(part.log_prob(action[..., k]) for k, part in enumerate(self.parts))
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        """Summed over the K."""
+        return _sum(part.entropy() for part in self.parts)
+
+    def kl(self, other: "MultiCategorical") -> Float[Array, "*batch"]:
+        """Summed over the K."""
+        return _sum(p.kl(q) for p, q in zip(self.parts, other.parts, strict=True))
+
+
+def _sum(terms: Iterable[Array]) -> Array:
+    """The sum of at least one array, without a Python 0 at its head."""
+    return functools.reduce(jnp.add, terms)
+
+
 class DiagonalGaussian(NamedTuple):
     """Independent normals over the last axis."""
 
@@ -112,3 +159,7 @@ class DiagonalGaussian(NamedTuple):
         ratio = jnp.exp(2.0 * (self.log_std - other.log_std))
         shift = (self.mean - other.mean) * jnp.exp(-other.log_std)
         return jnp.sum(0.5 * (ratio + shift * shift - 1.0) - self.log_std + other.log_std, axis=-1)
+
+
+ActionDistribution = Categorical | MultiCategorical | DiagonalGaussian
+"""What a policy head may emit: over one integer, over several side by side, over real numbers."""

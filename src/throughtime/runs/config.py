@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 
 from throughtime.agents import NetworkConfig, PPOConfig
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import Environment, PomdpFile, find, make
+from throughtime.envs import ENVIRONMENTS, Environment, PomdpFile, make, make_from_file, name_of
 from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
@@ -20,7 +19,7 @@ class EnvConfig:
     """The environment."""
 
     name: str = "t-maze"
-    """A name that `throughtime envs` lists, or pomdp:FILE."""
+    """A name that `throughtime envs` lists, or one of the forms that it names, such as pomdp:FILE and gym:ID."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Its options, e.g. length for t-maze."""
 
@@ -28,9 +27,9 @@ class EnvConfig:
         """The environment itself.
 
         Raises:
-            ConfigError: an unknown name or option, or an impossible value.
+            ConfigError: an unknown name or option, an impossible value, or code that the user did not name.
         """
-        return make(self.name, **self.options)
+        return make_from_file(self.name, **self.options)
 
     def pinned(self) -> "EnvConfig":
         """The same, found from anywhere: of `pomdp:FILE` the absolute path, and the checksum of the file as it is now.
@@ -44,14 +43,7 @@ class EnvConfig:
     @classmethod
     def of(cls, env: Environment) -> "EnvConfig":
         """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
-        try:
-            entry = find(env.name)
-        except ConfigError:
-            return cls(env.name)
-        if type(env) is not entry.build:
-            return cls(env.name)
-        name = f"{PREFIX}{Path(env.path).absolute()}" if isinstance(env, PomdpFile) else env.name
-        return cls(name, {k: getattr(env, k) for k, v in entry.options.items() if getattr(env, k) != v})
+        return cls(*name_of(env))
 
 
 @dataclass(frozen=True)
@@ -111,7 +103,7 @@ def default_config(env: str = "t-maze") -> RunConfig:
     """The tuned settings for an environment, or the general ones where none were tuned.
 
     Args:
-        env: a name that the registry knows. For `pomdp:FILE` the discount is the file's own.
+        env: a name that `make` knows. For `pomdp:FILE` the discount is the file's own.
 
     Raises:
         ConfigError: a file that is missing or wrong.
@@ -119,6 +111,8 @@ def default_config(env: str = "t-maze") -> RunConfig:
     if env.startswith(PREFIX):
         config = from_toml(_defaults("pomdp").read_text(encoding="utf-8"), RunConfig)
         return replace(config, env=EnvConfig(env), ppo=replace(config.ppo, discount=make(env).discount))
+    if env not in ENVIRONMENTS:
+        return _general_config(env)
     file = _defaults(env)
     if not file.is_file():
         return RunConfig(env=EnvConfig(env))
@@ -127,6 +121,16 @@ def default_config(env: str = "t-maze") -> RunConfig:
 
 def _defaults(name: str) -> Traversable:
     return resources.files("throughtime.runs").joinpath("defaults", f"{name}.toml")
+
+
+def _general_config(env: str) -> RunConfig:
+    """For environments of others: their scales are not known, and those in Python take their time."""
+    return RunConfig(
+        env=EnvConfig(env),
+        network=NetworkConfig(normalise_observations=not env.startswith("minigrid:")),
+        ppo=PPOConfig(normalise_returns=True),
+        evaluation_episodes=100,
+    )
 
 
 def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:

@@ -10,8 +10,10 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.agents import Policy, PolicyState
 from throughtime.core import ConfigError, NonFiniteError
-from throughtime.envs import Environment, VectorEnvironment
+from throughtime.envs import Environment, HostEnvironment, VectorEnvironment, raise_error_of, release
 from throughtime.rl import Categorical
+
+HOST_BATCH = 32  # Python environments open at once; each may hold a simulator
 
 
 class Evaluation(NamedTuple):
@@ -53,22 +55,27 @@ def evaluate(
         episodes: N.
         seed: of the episodes (and of the actions, where they are drawn).
         deterministic: takes the most probable action; otherwise draws it.
-        batch_size: episodes played side by side, at most.
+        batch_size: episodes played side by side, at most; of Python environments, `HOST_BATCH` at most.
 
     Raises:
         ConfigError: no episodes, or an environment whose episodes need not end.
         NonFiniteError: a reward that is NaN or infinite.
+        EnvironmentStepError: a Python environment that failed more often than it may be restarted.
     """
     env = env.scored
     limit = _step_limit(env)
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}", "A mean needs at least one episode.", "Give 1 or more.")
+    if isinstance(env, HostEnvironment):
+        batch_size = min(batch_size, HOST_BATCH)
     # Equal batches, so that one compiled program serves all.
     batches = -(-episodes // batch_size)
     B = -(-episodes // batches)
     results = []
     for key in jax.random.split(jax.random.key(seed), batches):
-        results.append(jax.device_get(_play(policy, VectorEnvironment(env, B), limit, key, deterministic)))
+        totals, lengths, environments = _play(policy, VectorEnvironment(env, B), limit, key, deterministic)
+        results.append(jax.device_get((totals, lengths)))
+        _give_back(env, environments)
     returns, lengths = (np.concatenate(parts)[:episodes] for parts in zip(*results, strict=True))
     if not np.isfinite(returns).all():
         raise NonFiniteError(
@@ -82,8 +89,8 @@ def evaluate(
 @eqx.filter_jit
 def _play(
     policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArray, deterministic: bool
-) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
-    """Returns and lengths of one episode in each of B environments."""
+) -> tuple[Float[Array, " B"], Float[Array, " B"], Any]:
+    """Returns and lengths of one episode in each of B environments, and the environments' states."""
     key_reset, key = jax.random.split(key)
     observation, state = env.reset(key_reset)
     B = env.batch_size
@@ -125,7 +132,7 @@ def _play(
     zeros = jnp.zeros(B)
     carry = Carry(state, observation, policy.initial_state(B), zeros, jnp.ones(B, bool), zeros, zeros, jnp.asarray(0))
     end = jax.lax.while_loop(lambda c: jnp.any(c.alive) & (c.t < limit), body, carry)
-    return end.total, end.length
+    return end.total, end.length, end.environment
 
 
 class EpisodeRecord(NamedTuple):
@@ -148,7 +155,9 @@ def record_episode(policy: Policy, env: Environment, *, seed: int = 0) -> Episod
         seed: of the episode.
     """
     limit = _step_limit(env)
-    record, ended = jax.device_get(_record(policy, VectorEnvironment(env, 1), limit, jax.random.key(seed)))
+    carry, played = _record(policy, VectorEnvironment(env, 1), limit, jax.random.key(seed))
+    record, ended = jax.device_get(played)
+    _give_back(env, carry[0])
     T = int(np.argmax(ended)) + 1
     arrays: list[Any] = [None if x is None else x[:T, 0] for x in record]
     return EpisodeRecord(*arrays)
@@ -180,7 +189,15 @@ def _record(policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArra
         return (out.state, out.obs, after, out.reward, ended), (row, ended[0])
 
     carry = (state, observation, policy.initial_state(1), jnp.zeros(1), jnp.ones(1, bool))
-    return jax.lax.scan(body, carry, jax.random.split(key_steps, limit))[1]
+    return jax.lax.scan(body, carry, jax.random.split(key_steps, limit))
+
+
+def _give_back(env: Environment, state: Any) -> None:
+    """Raises what went wrong in Python environments; gives them back in any case."""
+    try:
+        raise_error_of(env, state)
+    finally:
+        release(env, state)
 
 
 def _step_limit(env: Environment) -> int:

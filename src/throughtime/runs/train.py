@@ -1,9 +1,10 @@
 """The training loop: compiled chunks of at most about half a second, with everything else between them."""
 
+import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from throughtime.agents import PPO, TrainState
 from throughtime.agents.metrics import Metrics
 from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, FORWARD, Fault
 from throughtime.core import ConfigError, NonFiniteError, PreflightError
-from throughtime.envs import Environment
+from throughtime.envs import Environment, HostEnvironment, raise_error_of, release
 from throughtime.gradients import parameter_names
 from throughtime.runs.checkpoint import (
     checkpoint_name,
@@ -60,7 +61,7 @@ def check(config: RunConfig) -> None:
         ConfigError: what is wrong, why, and how to mend it.
     """
     _ = config.iterations
-    PPO(config.env.build(), config.ppo, config.network)
+    _build(config, None)
 
 
 def train(
@@ -91,7 +92,7 @@ def train(
     """
     if env is None:
         config = replace(config, env=config.env.pinned())
-    ppo = PPO(env or config.env.build(), config.ppo, config.network)
+    ppo = _build(config, env)
     total = config.iterations
     enable_compilation_cache()
     if out is None:
@@ -107,6 +108,8 @@ def resume(
 ) -> Run:
     """Goes on from the newest checkpoint of a run folder; the result equals the uninterrupted run's, bit for bit.
 
+    Python environments (`gym:ID` and the like) cannot be put back to where they stood: those begin new episodes.
+
     Args:
         out: the run folder.
         env: the environment, where the run was trained on one that has no name in the registry.
@@ -119,13 +122,16 @@ def resume(
     """
     with RunFolder.open(out) as folder:
         config = from_toml(folder.read_config(), RunConfig)
-        ppo = PPO(env or config.env.build(), config.ppo, config.network)
+        ppo = _build(config, env)
         enable_compilation_cache()
-        state = _init(ppo, config)
+        state = None
         if any(folder.checkpoints.glob("step-*")):  # else it was stopped before its first save: the seed says it all
             path = _latest(folder)
             _check_same(config, read_checkpoint(path).metadata.config)
-            state = load_checkpoint(path, state)
+            state = load_checkpoint(path, _shapes(ppo))
+            if isinstance(ppo.env, HostEnvironment):
+                state = eqx.filter_jit(ppo.with_new_episodes)(state)
+        state = _init(ppo, config) if state is None else state
         done = int(state.iteration)
         with MetricsWriter(folder.path, resume_step=done * ppo.steps_per_iteration) as writer:
             return _loop(ppo, config, state, done, config.iterations, folder, writer, progress)
@@ -147,13 +153,29 @@ def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) ->
         folder = RunFolder.open(path, lock=False)
         path = _latest(folder)
     config = from_toml(read_checkpoint(path).metadata.config, RunConfig)
-    ppo = PPO(env or config.env.build(), config.ppo, config.network)
-    state = load_checkpoint(path, _init(ppo, config))
+    ppo = _build(config, env)
+    state = load_checkpoint(path, _shapes(ppo))
     rows = [] if folder is None else read_metrics(folder.metrics_path)
     rows = [row for row in rows if row["step"] <= int(state.iteration) * ppo.steps_per_iteration]
     looks = [] if folder is None or not folder.flow_path.exists() else read_metrics(folder.flow_path)
     looks = [look for look in looks if look["iteration"] <= int(state.iteration)]
     return Run(config, ppo.env, state, None if folder is None else folder.path, rows, None, looks)
+
+
+def _build(config: RunConfig, env: Environment | None) -> PPO:
+    ppo = PPO(env or config.env.build(), config.ppo, config.network)
+    if config.flow_every is not None and isinstance(ppo.env, HostEnvironment):
+        raise ConfigError(
+            f"flow_every = {config.flow_every}, on {ppo.env.name}.",
+            "The gradient microscope acts out the next rollout beforehand; a Python environment cannot go back.",
+            "Leave flow_every out, or train on an environment written in JAX.",
+        )
+    return ppo
+
+
+def _shapes(ppo: PPO) -> TrainState:
+    """What a training state looks like, without computing one (and without opening any environment)."""
+    return eqx.filter_eval_shape(ppo.init, jax.ShapeDtypeStruct((), jnp.uint32))
 
 
 def _init(ppo: PPO, config: RunConfig) -> TrainState:
@@ -187,7 +209,7 @@ def _loop(
     per_iteration = ppo.steps_per_iteration
     latest_return: float | None = None
     looks = None if config.flow_every is None else FlowLooks(ppo, config.flow_every, done, folder, writer)
-    with SaveOnSignal() as interrupt:
+    with SaveOnSignal() as interrupt, _closing(ppo.env, state.actors.environment):
         chunk = compile_chunk(ppo, state)
         running = saved = time.perf_counter()
         first, count, stale = done, 1, False
@@ -216,6 +238,7 @@ def _loop(
             if fault.kind:
                 if folder is not None and stale:  # the state is that from before the fault
                     _save(folder, state, config, done * per_iteration)
+                raise_error_of(ppo.env, state.actors.environment)
                 _raise(fault, config, done * per_iteration, parameter_names(state.policy.network))
             if progress is not None:
                 progress(Progress(done * per_iteration, total * per_iteration, now - began, speed, latest_return))
@@ -232,6 +255,16 @@ def _loop(
             looks.look(state, done, last=True)
     path, seen = None if folder is None else folder.path, [] if looks is None else looks.rows
     return Run(config, ppo.env, state, path, rows, interrupt.received, seen)
+
+
+@contextlib.contextmanager
+def _closing(env: Environment, state: Any) -> Iterator[None]:
+    """Gives Python environments back at the end, however it comes."""
+    state = jax.device_get(state) if isinstance(env, HostEnvironment) else None  # before its arrays are donated
+    try:
+        yield
+    finally:
+        release(env, state)
 
 
 def _check_same(config: RunConfig, trained: str) -> None:

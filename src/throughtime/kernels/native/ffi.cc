@@ -169,129 +169,114 @@ std::optional<Layers> layers_of(const ffi::RemainingArgs& args, int64_t cell, in
   return layers;
 }
 
-template <class P>
-void next_layer(P*& pointer, int64_t elements) {
-  if (pointer != nullptr) pointer += elements;
+// The buffers of a call in their order, and what one layer has of each: `in` and `out` are called with a pointer, the
+// number of elements, and whether it may be absent.
+template <class S, class In, class Out>
+void each_buffer(Forward<S>& p, const In& in, const Out& out) {
+  const Shape& s = p.shape;
+  const int64_t GH = s.gates() * s.H, TB = s.T * s.B, BH = s.B * s.H, n = padded(s.H);
+  const bool lstm = s.cell == kLstm;
+  in(p.xs, TB * s.I);
+  in(p.resets, TB);
+  in(p.weight_xh, s.I * GH);
+  in(p.weight_hh, s.H * GH);
+  in(p.bias_h, GH);
+  in(p.bias_hn, s.H, s.cell != kGruAfter);
+  in(p.weight_ch, 3 * s.H, true);
+  in(p.h, BH);
+  in(p.c, BH, !lstm);
+  in(p.fresh_h, BH);
+  in(p.fresh_c, BH, !lstm);
+  in(p.tap_h, TB * s.H, true);
+  in(p.tap_c, TB * s.H, !lstm || p.tap_h == nullptr);
+  out(p.ys, TB * s.H);
+  out(p.last_h, BH);
+  out(p.last_c, BH, !lstm);
+  out(p.saved_gates, TB * s.saved_parts() * n, true);
+  out(p.saved_c, TB * n, !lstm || p.saved_gates == nullptr);
+}
+
+template <class S, class In, class Out>
+void each_buffer(Backward<S>& p, const In& in, const Out& out) {
+  const Shape& s = p.shape;
+  const int64_t GH = s.gates() * s.H, TB = s.T * s.B, BH = s.B * s.H, n = padded(s.H);
+  const bool lstm = s.cell == kLstm;
+  in(p.xs, TB * s.I);
+  in(p.resets, TB);
+  in(p.weight_xh, s.I * GH);
+  in(p.weight_hh, s.H * GH);
+  in(p.weight_ch, 3 * s.H, true);
+  in(p.h, BH);
+  in(p.c, BH, !lstm);
+  in(p.fresh_h, BH);
+  in(p.fresh_c, BH, !lstm);
+  in(p.tap_h, TB * s.H, true);
+  in(p.tap_c, TB * s.H, !lstm || p.tap_h == nullptr);
+  in(p.ys, TB * s.H);
+  in(p.saved_gates, TB * s.saved_parts() * n, s.saved_parts() == 0);
+  in(p.saved_c, TB * n, !lstm);
+  in(p.d_ys, TB * s.H);
+  in(p.d_last_h, BH);
+  in(p.d_last_c, BH, !lstm);
+  out(p.d_xs, TB * s.I, true);
+  out(p.d_weight_xh, s.I * GH);
+  out(p.d_weight_hh, s.H * GH);
+  out(p.d_bias_h, GH);
+  out(p.d_bias_hn, s.H, s.cell != kGruAfter);
+  out(p.d_weight_ch, 3 * s.H, p.weight_ch == nullptr);
+  out(p.d_h, BH, true);
+  out(p.d_c, BH, !lstm || p.d_h == nullptr);
+  out(p.d_fresh_h, BH, p.d_h == nullptr);
+  out(p.d_fresh_c, BH, !lstm || p.d_h == nullptr);
+  out(p.d_tap_h, TB * s.H, true);
+  out(p.d_tap_c, TB * s.H, !lstm || p.d_tap_h == nullptr);
+}
+
+template <class S>
+void ask_for_large_pages(const Forward<S>& p, int64_t layers) {
+  const int64_t TB = layers * p.shape.T * p.shape.B, n = padded(p.shape.H);
+  ask_for_large_pages(p.ys, TB * p.shape.H);
+  ask_for_large_pages(p.saved_gates, TB * p.shape.saved_parts() * n);
+  ask_for_large_pages(p.saved_c, TB * n);
+}
+
+template <class S>
+void ask_for_large_pages(const Backward<S>& p, int64_t layers) {
+  ask_for_large_pages(p.d_xs, layers * p.shape.T * p.shape.B * p.shape.I);
 }
 
 // All layers of a call, one after the other, each over all threads.
-template <class Problem, class Advance>
-ffi::Error run_layers(Problem problem, int64_t count, ffi::ThreadPool& pool, Advance advance,
-                      int64_t (*run)(const Problem&, char*, const Parallel&)) {
+template <class Problem>
+ffi::Error run_layers(int64_t (*run)(const Problem&, char*, const Parallel&), ffi::ThreadPool& pool,
+                      const Layers& layers, const ffi::RemainingArgs& args, const ffi::RemainingRets& rets) {
+  Problem p{layers.shape};
+  Taker in(args, get_argument, "argument");
+  Taker out(rets, get_result, "result");
+  const auto take = [&](auto& from) {
+    return [&](auto& pointer, int64_t count, bool optional = false) {
+      using Element = std::remove_const_t<std::remove_pointer_t<std::remove_reference_t<decltype(pointer)>>>;
+      pointer = from.template take<Element>(layers.count * count, optional);
+    };
+  };
+  each_buffer(p, take(in), take(out));
+  const std::string& error = in.error().empty() ? out.error() : in.error();
+  if (!error.empty()) return ffi::Error::InvalidArgument(error);
+  ask_for_large_pages(p, layers.count);
+
   const Parallel parallel{run_on_pool, &pool};
-  char* memory = scratch.get(run(problem, nullptr, parallel));
+  char* memory = scratch.get(run(p, nullptr, parallel));
   if (memory == nullptr) {
     return ffi::Error(ffi::ErrorCode::kResourceExhausted, "no memory for the scratch space of a fused layer");
   }
-  for (int64_t i = 0; i < count; ++i) {
-    run(problem, memory, parallel);
-    advance(problem);
+  const auto advance = [](auto& pointer, int64_t count, bool = false) {
+    if (pointer != nullptr) pointer += count;
+  };
+  for (int64_t i = 0; i < layers.count; ++i) {
+    run(p, memory, parallel);
+    each_buffer(p, advance, advance);
   }
   scratch.trim();
   return ffi::Error::Success();
-}
-
-template <class S>
-ffi::Error forward_as(const Implementation<S>& implementation, ffi::ThreadPool& pool, const Layers& layers,
-                      const ffi::RemainingArgs& args, const ffi::RemainingRets& rets) {
-  const Shape& s = layers.shape;
-  const int64_t N = layers.count, GH = s.gates() * s.H, TB = s.T * s.B, n = padded(s.H);
-  const int64_t lstm = s.cell == kLstm, after = s.cell == kGruAfter;
-  Taker in(args, get_argument, "argument");
-  Taker out(rets, get_result, "result");
-  Forward<S> p{s};
-  p.xs = in.template take<S>(N * TB * s.I);
-  p.resets = in.template take<uint8_t>(N * TB);
-  p.weight_xh = in.template take<S>(N * s.I * GH);
-  p.weight_hh = in.template take<S>(N * s.H * GH);
-  p.bias_h = in.template take<S>(N * GH);
-  p.bias_hn = in.template take<S>(N * s.H, !after);
-  p.weight_ch = in.template take<S>(N * 3 * s.H, true);
-  p.h = in.template take<S>(N * s.B * s.H);
-  p.c = in.template take<S>(N * s.B * s.H, !lstm);
-  p.fresh_h = in.template take<S>(N * s.B * s.H);
-  p.fresh_c = in.template take<S>(N * s.B * s.H, !lstm);
-  p.tap_h = in.template take<S>(N * TB * s.H, true);
-  p.tap_c = in.template take<S>(N * TB * s.H, !lstm || p.tap_h == nullptr);
-  p.ys = out.template take<S>(N * TB * s.H);
-  p.last_h = out.template take<S>(N * s.B * s.H);
-  p.last_c = out.template take<S>(N * s.B * s.H, !lstm);
-  p.saved_gates = out.template take<S>(N * TB * s.saved_parts() * n, true);
-  p.saved_c = out.template take<S>(N * TB * n, !lstm || p.saved_gates == nullptr);
-  const std::string& error = in.error().empty() ? out.error() : in.error();
-  if (!error.empty()) return ffi::Error::InvalidArgument(error);
-  ask_for_large_pages(p.ys, N * TB * s.H);
-  ask_for_large_pages(p.saved_gates, N * TB * s.saved_parts() * n);
-  ask_for_large_pages(p.saved_c, N * TB * n);
-  const auto advance = [&](Forward<S>& p) {
-    next_layer(p.xs, TB * s.I), next_layer(p.resets, TB);
-    next_layer(p.weight_xh, s.I * GH), next_layer(p.weight_hh, s.H * GH);
-    next_layer(p.bias_h, GH), next_layer(p.bias_hn, s.H), next_layer(p.weight_ch, 3 * s.H);
-    next_layer(p.h, s.B * s.H), next_layer(p.c, s.B * s.H);
-    next_layer(p.fresh_h, s.B * s.H), next_layer(p.fresh_c, s.B * s.H);
-    next_layer(p.tap_h, TB * s.H), next_layer(p.tap_c, TB * s.H);
-    next_layer(p.ys, TB * s.H), next_layer(p.last_h, s.B * s.H), next_layer(p.last_c, s.B * s.H);
-    next_layer(p.saved_gates, TB * s.saved_parts() * n), next_layer(p.saved_c, TB * n);
-  };
-  return run_layers(p, N, pool, advance, implementation.forward);
-}
-
-template <class S>
-ffi::Error backward_as(const Implementation<S>& implementation, ffi::ThreadPool& pool, const Layers& layers,
-                       const ffi::RemainingArgs& args, const ffi::RemainingRets& rets) {
-  const Shape& s = layers.shape;
-  const int64_t N = layers.count, GH = s.gates() * s.H, TB = s.T * s.B, n = padded(s.H);
-  const int64_t lstm = s.cell == kLstm, after = s.cell == kGruAfter;
-  Taker in(args, get_argument, "argument");
-  Taker out(rets, get_result, "result");
-  Backward<S> p{s};
-  p.xs = in.template take<S>(N * TB * s.I);
-  p.resets = in.template take<uint8_t>(N * TB);
-  p.weight_xh = in.template take<S>(N * s.I * GH);
-  p.weight_hh = in.template take<S>(N * s.H * GH);
-  p.weight_ch = in.template take<S>(N * 3 * s.H, true);
-  p.h = in.template take<S>(N * s.B * s.H);
-  p.c = in.template take<S>(N * s.B * s.H, !lstm);
-  p.fresh_h = in.template take<S>(N * s.B * s.H);
-  p.fresh_c = in.template take<S>(N * s.B * s.H, !lstm);
-  p.tap_h = in.template take<S>(N * TB * s.H, true);
-  p.tap_c = in.template take<S>(N * TB * s.H, !lstm || p.tap_h == nullptr);
-  p.ys = in.template take<S>(N * TB * s.H);
-  p.saved_gates = in.template take<S>(N * TB * s.saved_parts() * n, s.saved_parts() == 0);
-  p.saved_c = in.template take<S>(N * TB * n, !lstm);
-  p.d_ys = in.template take<S>(N * TB * s.H);
-  p.d_last_h = in.template take<S>(N * s.B * s.H);
-  p.d_last_c = in.template take<S>(N * s.B * s.H, !lstm);
-  p.d_xs = out.template take<S>(N * TB * s.I, true);
-  p.d_weight_xh = out.template take<S>(N * s.I * GH);
-  p.d_weight_hh = out.template take<S>(N * s.H * GH);
-  p.d_bias_h = out.template take<S>(N * GH);
-  p.d_bias_hn = out.template take<S>(N * s.H, !after);
-  p.d_weight_ch = out.template take<S>(N * 3 * s.H, p.weight_ch == nullptr);
-  p.d_h = out.template take<S>(N * s.B * s.H, true);
-  p.d_c = out.template take<S>(N * s.B * s.H, !lstm || p.d_h == nullptr);
-  p.d_fresh_h = out.template take<S>(N * s.B * s.H, p.d_h == nullptr);
-  p.d_fresh_c = out.template take<S>(N * s.B * s.H, !lstm || p.d_h == nullptr);
-  p.d_tap_h = out.template take<S>(N * TB * s.H, true);
-  p.d_tap_c = out.template take<S>(N * TB * s.H, !lstm || p.d_tap_h == nullptr);
-  const std::string& error = in.error().empty() ? out.error() : in.error();
-  if (!error.empty()) return ffi::Error::InvalidArgument(error);
-  ask_for_large_pages(p.d_xs, N * TB * s.I);
-  const auto advance = [&](Backward<S>& p) {
-    next_layer(p.xs, TB * s.I), next_layer(p.resets, TB);
-    next_layer(p.weight_xh, s.I * GH), next_layer(p.weight_hh, s.H * GH), next_layer(p.weight_ch, 3 * s.H);
-    next_layer(p.h, s.B * s.H), next_layer(p.c, s.B * s.H);
-    next_layer(p.fresh_h, s.B * s.H), next_layer(p.fresh_c, s.B * s.H);
-    next_layer(p.tap_h, TB * s.H), next_layer(p.tap_c, TB * s.H);
-    next_layer(p.ys, TB * s.H), next_layer(p.saved_gates, TB * s.saved_parts() * n), next_layer(p.saved_c, TB * n);
-    next_layer(p.d_ys, TB * s.H), next_layer(p.d_last_h, s.B * s.H), next_layer(p.d_last_c, s.B * s.H);
-    next_layer(p.d_xs, TB * s.I), next_layer(p.d_weight_xh, s.I * GH), next_layer(p.d_weight_hh, s.H * GH);
-    next_layer(p.d_bias_h, GH), next_layer(p.d_bias_hn, s.H), next_layer(p.d_weight_ch, 3 * s.H);
-    next_layer(p.d_h, s.B * s.H), next_layer(p.d_c, s.B * s.H);
-    next_layer(p.d_fresh_h, s.B * s.H), next_layer(p.d_fresh_c, s.B * s.H);
-    next_layer(p.d_tap_h, TB * s.H), next_layer(p.d_tap_c, TB * s.H);
-  };
-  return run_layers(p, N, pool, advance, implementation.backward);
 }
 
 #define THROUGHTIME_CALL(name)                                                                                   \
@@ -301,9 +286,9 @@ ffi::Error backward_as(const Implementation<S>& implementation, ffi::ThreadPool&
     if (!layers) return ffi::Error::InvalidArgument("a fused layer needs xs [..., T, B, I] with no size below 1"); \
     const InstructionSet& set = instruction_set();                                                                 \
     if (args.get<ffi::AnyBuffer>(0)->element_type() == ffi::DataType::F64) {                                       \
-      return name##_as<double>(set.twice, pool, *layers, args, rets);                                              \
+      return run_layers(set.twice.name, pool, *layers, args, rets);                                                \
     }                                                                                                              \
-    return name##_as<float>(set.single, pool, *layers, args, rets);                                                \
+    return run_layers(set.single.name, pool, *layers, args, rets);                                                 \
   }
 
 THROUGHTIME_CALL(forward)
