@@ -127,7 +127,7 @@ def correct(
                     "values": policy.value(out),
                     "states": before,
                     "final_observations": final,
-                    "final_values": np.where(truncated & ~terminated, final_value, 0).astype(dtype),
+                    "final_values": np.where(truncated, final_value, 0).astype(dtype),
                 }
             )
         obs, reset = following, over
@@ -210,3 +210,8 @@ def episodes(rollout: Rollout) -> Sequences:
         starts = [0, *(t for t in range(1, T) if rollout.resets[t, b])]
         places += [(t, b, u - t) for t, u in zip(starts, [*starts[1:], T], strict=True)]
     return pieces_of(rollout, places, max(steps for _, _, steps in places))
+
+
+def at_steps(rollout: Rollout) -> list[int]:
+    """The steps of the stored states."""
+    return list(range(len(rollout.resets))) if rollout.state_steps is None else list(rollout.state_steps)

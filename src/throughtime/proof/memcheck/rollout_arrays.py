@@ -151,7 +151,7 @@ def row_errors(got: Any, expected: Any) -> np.ndarray:
             error = np.where(np.isnan(error), np.inf, error)
         else:
             error = np.where(a == b, 0.0, np.inf)
-        errors = np.maximum(errors, error.reshape(len(error), -1).max(axis=1, initial=0.0))
+        errors = np.maximum(errors, error.max(axis=tuple(range(1, error.ndim)), initial=0.0))
     return np.asarray(errors)
 
 

@@ -68,7 +68,7 @@ def no_fake_steps(rollout: Rollout) -> Finding:
             leaves(at(rollout.final_observations, slice(0, -1))),
             leaves(at(rollout.observations, slice(1, None))),
         )
-        same = [(a == b).reshape(*over.shape, -1).all(axis=2) for a, b in zip(final, obs, strict=True)]
+        same = [(a == b).all(axis=tuple(range(2, a.ndim))) for a, b in zip(final, obs, strict=True)]
         fake = over & kept & np.all(same, axis=0)
         # Observations of few kinds may repeat by chance; a reset step repeats at every end.
         fake &= bool(fake.sum() == (over & kept).sum())

@@ -21,7 +21,7 @@ def burn_in(sequences: Sequences | None) -> Finding:
         raise MissingError("needs sequences with burn_in")
     need(sequences, "observation_gradients")
     k = sequences.burn_in
-    size = sum(np.abs(a).reshape(*a.shape[:2], -1).sum(axis=2) for a in leaves(sequences.observation_gradients))
+    size = sum(np.abs(a).sum(axis=tuple(range(2, a.ndim))) for a in leaves(sequences.observation_gradients))
     size = np.asarray(size)
     if not size[k:].any():
         raise MissingError("the gradient after burn-in is zero everywhere, so that it says nothing about burn-in")

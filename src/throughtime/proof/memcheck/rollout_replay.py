@@ -124,7 +124,7 @@ class Replays:
             need(rollout, "terminated", "truncated")
             cut = rollout.truncated & ~rollout.terminated & trained(rollout)
             cut[: self.replay.first] = False
-            for t in np.flatnonzero(cut.any(axis=1)):
+            for t in map(int, np.flatnonzero(cut.any(axis=1))):
                 final, recorded = at(rollout.final_observations, t), rollout.final_values[t]
                 faults += self._bootstraps(t, final, np.zeros(B, bool), recorded, cut[t], "V(final observation)")
             checked += int(cut.sum())

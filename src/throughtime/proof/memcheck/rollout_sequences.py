@@ -73,7 +73,7 @@ class Pieces:
         jumps = both & ((steps[1:] != steps[:-1] + 1) | (rows[1:] != rows[:-1]))
         if not jumps.any():
             return laws.CONTIGUOUS.held(f"{self.N} sequences of up to {self.L} steps, by their indices")
-        i, n = np.argwhere(jumps)[0]
+        i, n = map(int, np.argwhere(jumps)[0])
         got = f"(step {steps[i, n]}, row {rows[i, n]}), then (step {steps[i + 1, n]}, row {rows[i + 1, n]})"
         return laws.CONTIGUOUS.broken("steps t, t + 1, t + 2, … of one row", got, f"sequence {n}, position {i}")
 
@@ -99,14 +99,14 @@ class Pieces:
             crossing = (expected & self.real)[1:]
             if not crossing.any():
                 return laws.APART.held("no sequence holds more than one episode")
-            i, n = np.argwhere(crossing)[0] + (1, 0)
+            i, n = (int(x) for x in np.argwhere(crossing)[0] + (1, 0))
             got = "a next episode's first observation, and the sequences carry no resets"
             return laws.APART.broken("one episode, or a reset flag where the next begins", got, self._at(i, n))
         wrong = self.real & (flags != expected)
         wrong[0] &= expected[0]  # a flag too many at the start is a matter of the start state
         if not wrong.any():
             return laws.APART.held(f"{int((expected & self.real)[1:].sum())} episodes begin within sequences")
-        i, n = np.argwhere(wrong)[0]
+        i, n = map(int, np.argwhere(wrong)[0])
         if expected[i, n]:
             return laws.APART.broken("a reset flag: another episode begins here", "none", self._at(i, n))
         return laws.APART.broken("no reset flag: the episode goes on", "one", self._at(i, n))
@@ -124,7 +124,7 @@ class Pieces:
         if not needed.any():
             return laws.START_STATES.held("every sequence begins with an episode")
         need(self.sequences, "states")
-        expected = {n: self._state_at(self._start(n)) for n in np.flatnonzero(needed)}
+        expected = {n: self._state_at(self._start(n)) for n in map(int, np.flatnonzero(needed))}
         initial = None
         for n, state in expected.items():
             if first[n]:
@@ -139,13 +139,16 @@ class Pieces:
             if self.policy.policy is not None:
                 initial = self.policy.initial(1) if initial is None else initial
                 zero = zero or row_errors(given, initial)[0] <= self.tolerance
-            others = [m for m, s in expected.items() if m != n and s is not None and not row_errors(given, s)[0]]
+            others = [m for m in range(self.N) if m != n and self._same(given, self._state_at(self._start(m)))]
             if zero:
                 got += ": it starts from a fresh memory"
             elif others:
                 got += f": it starts from the state of sequence {others[0]}"
-            return laws.START_STATES.broken("the state stored for its first step", got, self._at(0, int(n)))
+            return laws.START_STATES.broken("the state stored for its first step", got, self._at(0, n))
         return laws.START_STATES.held(f"{len(expected)} sequences from within an episode")
+
+    def _same(self, given: Any, state: Any) -> bool:
+        return state is not None and float(row_errors(given, state)[0]) <= self.tolerance
 
     def _state_at(self, place: tuple[int, int]) -> Any:
         """The state before a step of a row, leaves `[1, ...]`: as stored, or replayed from the last one stored."""
@@ -169,7 +172,7 @@ class Pieces:
         made = np.zeros((self.L, self.N), array.dtype)
         for n in range(self.N):
             t, row = self._start(n)
-            for i in np.flatnonzero(self.real[:, n]):
+            for i in map(int, np.flatnonzero(self.real[:, n])):
                 made[i, n] = array[t + i, row]
         return made
 
@@ -194,8 +197,8 @@ class Pieces:
 
     def _runs(self, cells: "_Cells", n: int) -> Places:
         """Where one array of sequence n runs through the rollout step by step."""
-        positions = np.flatnonzero(self.real[:, n])
-        if not len(positions):
+        positions = [int(i) for i in np.flatnonzero(self.real[:, n])]
+        if not positions:
             return {(0, 0)}
         starts = {(t - positions[0], row) for t, row in cells.found(positions[0], n)}
         for i in positions[1:]:
@@ -206,7 +209,7 @@ class Pieces:
         """Where the first steps of a sequence come from."""
         name = "observations" if "observations" in self.bad else self.bad[0]
         cells = self.cells[name]
-        places = [cells.found(i, n) for i in np.flatnonzero(self.real[:, n])[:4]]
+        places = [cells.found(int(i), n) for i in np.flatnonzero(self.real[:, n])[:4]]
         if not all(places):
             return f"{name} that the rollout does not have"
         first = [min(place) for place in places]
