@@ -554,4 +554,3 @@ def test_faults_are_found_with_random_settings():
         rollout, policy = correct(seed, piece=4, every_state=seed % 2 == 0, fresh=seed % 3 == 0)
         found = broken(replace(store_the_state_after_the_observation(rollout, policy), sequences=None), policy)
         assert set(found) == {"rollout/state-before-observation"}, seed
-
