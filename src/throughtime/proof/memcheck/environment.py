@@ -99,7 +99,7 @@ def _check(
     ]
     by_law = {finding.law: finding for finding in found}
     if by_law[laws.AUTORESET].status == "broken":  # where things are said to be, they are not
-        for law in (laws.FINAL, laws.FAKE_STEP):
+        for law in (laws.ENDS, laws.TIME_LIMIT, laws.FINAL, laws.FAKE_STEP):
             by_law[law] = law.not_checked(f"{laws.AUTORESET.id} does not hold")
     return Findings(by_law[law] for law in laws.ENVIRONMENT_LAWS)
 

@@ -154,7 +154,7 @@ class Episodes:
 
     def _quiet(self, end: End) -> bool:
         step = self.trace.steps[end.t + 1]
-        return step.rewards[end.b] == 0 and not step.over[end.b]
+        return bool(step.rewards[end.b] == 0 and not step.over[end.b])
 
     def _final(self, end: End) -> Any:
         return final_of(self.trace.steps[end.t].info, end.b, self.probe.vector)
