@@ -10,19 +10,18 @@ from throughtime.proof.memcheck.advantages_check import advantage_fixtures, chec
 from throughtime.rl import generalised_advantages, true_next_values
 
 # What each wrong variant breaks: by hand, from the numbers of the fixtures.
-ENDS = {"terminated", "both"}
 BREAKS = {
     "truncation is treated as termination": {"truncated"},
     "V(s_t) is used for V(s_final) at truncation": {"truncated"},
     "at truncation it bootstraps from the next episode's first observation": {"truncated"},
-    "the end of an episode is used one step late": {"terminated", "truncated", "both", "episode-boundary"},
+    "the end of an episode is used one step late": {"terminated", "both", "episode-boundary"},
     "the end of an episode, as one `done`, is used one step late": {
         "terminated",
         "truncated",
         "both",
         "episode-boundary",
     },
-    "the end of an episode is used one step early": {"terminated", "truncated", "both", "episode-boundary"},
+    "the end of an episode is used one step early": {"terminated", "both", "episode-boundary"},
     "the end of an episode, as one `done`, is used one step early": {
         "terminated",
         "truncated",
@@ -84,7 +83,7 @@ def test_a_wrong_variant_is_named_and_breaks_what_it_must(name):
 
 
 def test_a_variant_of_nobody_is_broken_without_a_name():
-    findings = check_advantages(lambda case: advantages_of(case) + 1)
+    findings = check_advantages(lambda case: np.cos(advantages_of(case)) + 50)
     assert len(findings.broken) == 8
     assert all(";" not in finding.got for finding in findings.broken)
 

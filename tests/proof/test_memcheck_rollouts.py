@@ -73,9 +73,9 @@ def test_sb3_contrib(name):
     findings = check_rollout(rollout, policy)
     assert not findings.broken, findings.broken
     assert {law for law, status in statuses(findings).items() if status == "not checked"} == OF_LOSSES
-    # The check can go red on it: what sb3 before 1.2 did, truncation as termination.
-    plain = gae(vars(rollout) | {"truncated": 0 * rollout.truncated, "terminated": rollout.terminated | rollout.truncated},
-                rollout.last_values, rollout.discount, rollout.trace)  # fmt: skip
+    # The check can go red on it: with truncation taken for termination.
+    flags = {"truncated": 0 * rollout.truncated, "terminated": rollout.terminated | rollout.truncated}
+    plain = gae(vars(rollout) | flags, rollout.last_values, rollout.discount, rollout.trace)
     old = check_rollout(replace(rollout, advantages=plain, returns=None, sequences=None), policy)
     assert [f.law.id for f in old.broken] == ["rollout/advantages-by-definition"]
     assert "truncation is treated as termination" in old.broken[0].got

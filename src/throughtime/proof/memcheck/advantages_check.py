@@ -35,7 +35,7 @@ def advantage_fixtures() -> tuple[AdvantageFixture, ...]:
         _law("inside-an-episode", "Within an episode δ is summed up with γλ.", "γ or λ left out of the trace."),
         rewards=[1, 2, 4],
         values=[2, 4, 8],
-        last=16,
+        last=16.0,
         trace=0.5,
         # δ_2 = 4 + ½·16 − 8 = 4      A_2 = 4
         # δ_1 = 2 + ½·8 − 4 = 2       A_1 = 2 + ¼·4 = 3
@@ -46,9 +46,9 @@ def advantage_fixtures() -> tuple[AdvantageFixture, ...]:
         _law("terminated", "Termination drops the bootstrap.", "The value of the next episode's start is added."),
         rewards=[1, 2, 4],
         values=[2, 4, 8],
-        last=16,
+        last=16.0,
         terminated=[0, 1, 0],
-        trace=0,
+        trace=0.0,
         # λ = 0, so that A = δ. V_2 = 8 belongs to the next episode.
         # δ_2 = 4 + ½·16 − 8 = 4      δ_1 = 2 + 0 − 4 = −2      δ_0 = 1 + ½·4 − 2 = 1
         expected=[1, -2, 4],
@@ -62,9 +62,9 @@ def advantage_fixtures() -> tuple[AdvantageFixture, ...]:
         rewards=[1, 2, 4],
         values=[2, 4, 8],
         final=[0, 32, 0],
-        last=16,
+        last=16.0,
         truncated=[0, 1, 0],
-        trace=0,
+        trace=0.0,
         # As before, but the episode went on in its final observation, worth 32.
         # δ_1 = 2 + ½·32 − 4 = 14     (0 for it: −2; V_1 = 4 for it: 0; V_2 = 8 for it: 2)
         expected=[1, 14, 4],
@@ -74,10 +74,10 @@ def advantage_fixtures() -> tuple[AdvantageFixture, ...]:
         rewards=[1, 2, 4],
         values=[2, 4, 8],
         final=[0, 32, 0],
-        last=16,
+        last=16.0,
         terminated=[0, 1, 0],
         truncated=[0, 1, 0],
-        trace=0,
+        trace=0.0,
         # δ_1 = 2 + 0 − 4 = −2        (with the bootstrap: 14)
         expected=[1, -2, 4],
     )
@@ -106,8 +106,8 @@ def advantage_fixtures() -> tuple[AdvantageFixture, ...]:
         _law("lambda-0", "With λ = 0 the advantage is δ.", "λ is fixed, or is not where γλ is multiplied."),
         rewards=[1, 2, 4],
         values=[2, 4, 8],
-        last=16,
-        trace=0,
+        last=16.0,
+        trace=0.0,
         # As in `inside`: δ = 1, 2, 4.
         expected=[1, 2, 4],
     )
@@ -115,8 +115,8 @@ def advantage_fixtures() -> tuple[AdvantageFixture, ...]:
         _law("lambda-1", "With λ = 1 it is the discounted return less the value.", "λ is fixed, or γ left out."),
         rewards=[1, 2, 4],
         values=[2, 4, 8],
-        last=16,
-        trace=1,
+        last=16.0,
+        trace=1.0,
         # A_2 = 4 + ½·16 − 8 = 4      A_1 = 2 + ½·4 + ¼·16 − 4 = 4      A_0 = 1 + ½·2 + ¼·4 + ⅛·16 − 2 = 3
         expected=[3, 4, 4],
     )
@@ -128,7 +128,7 @@ def advantage_fixtures() -> tuple[AdvantageFixture, ...]:
         ),
         rewards=[0, 0],
         values=[0, 2],
-        last=8,
+        last=8.0,
         trace=0.5,
         # δ_1 = 0 + ½·8 − 2 = 2       A_1 = 2
         # δ_0 = 0 + ½·2 − 0 = 1       A_0 = 1 + ¼·2 = 1.5

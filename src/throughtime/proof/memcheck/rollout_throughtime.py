@@ -1,5 +1,6 @@
 """A rollout of throughtime's own recurrent PPO, as memcheck reads it."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -100,8 +101,7 @@ def rollout_from_ppo(ppo: PPO, state: TrainState) -> tuple[Rollout, NetworkPolic
         advantages=sequences.advantages,
         returns=sequences.targets,
     )
-    made = jax.tree.map(np.asarray, vars(made)) | {"state_steps": list(range(0, T, k)), "autoreset": "same-step"}
-    return Rollout(**made | {"sequences": Sequences(**jax.tree.map(np.asarray, vars(cut)))}), NetworkPolicy(policy)
+    return replace(made, state_steps=list(range(0, T, k)), sequences=cut), NetworkPolicy(policy)
 
 
 def _whole(pieces: Any, T: int, B: int) -> Any:
