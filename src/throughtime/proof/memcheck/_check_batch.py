@@ -12,7 +12,7 @@ from throughtime.proof.memcheck import _trees as trees
 from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._case import Case, NotChecked, Outcome
 from throughtime.proof.memcheck._meter import Difference
-from throughtime.proof.memcheck._probe import Path, Run, Unanswered, with_rows
+from throughtime.proof.memcheck._probe import Path, Run, Unanswered, at, with_rows
 from throughtime.proof.memcheck.law import Law
 
 ORDER = (laws.TIME_STAYS, laws.ROWS, laws.ORDER, laws.SIZE)
@@ -39,7 +39,7 @@ def _diagnose(case: Case, path: Path) -> tuple[Law | None, Difference | NotCheck
         others = [b for b in range(case.B) if b != row]
         changed = case.probe.run(path, case.fresh(), with_rows(case.obs, case.other, others))
         if difference := meter.difference(_rows(whole, [row]), _rows(changed, [row]), rows=[row]):
-            law = _explained_by_time(case) if path == "sequence" else None
+            law = _explained_by_time(case, row) if path == "sequence" else None
             law = law or (laws.ORDER if _is_permuted(case, path) else laws.ROWS)
             return law, difference
     permutation = np.roll(np.arange(case.B), 1)
@@ -75,8 +75,11 @@ def _is_permuted(case: Case, path: Path) -> bool:
     return all(found) and any(row not in rows for row, rows in enumerate(found))
 
 
-def _explained_by_time(case: Case) -> Law | None:
-    """Whether `sequence` reads its data as [B, T, ...]: by a reshape that cuts rows into pieces, or by swapped axes."""
+def _explained_by_time(case: Case, row: int) -> Law | None:
+    """Whether `sequence` reads its data as [B, T, ...]: by a reshape that cuts rows into pieces, or by swapped axes.
+
+    With swapped axes each step is a sequence of its own along the rows, in which the first row depends on no other.
+    """
     T, B = case.T, case.B
     whole = case.whole("sequence").outs
 
@@ -93,9 +96,10 @@ def _explained_by_time(case: Case) -> Law | None:
         for expected in (side_by_side, [back(leaf) for leaf in side_by_side]):
             if case.meter.difference(expected, whole) is None:
                 return laws.TIME_STAYS
-        swapped = trees.map_leaves(lambda x: x.swapaxes(0, 1), case.obs)  # step t of row b is row t's step b
-        columns = [_single(case, _take(swapped, np.array([t]))) for t in range(T)]
-        expected = [np.concatenate(leaf, axis=1).swapaxes(0, 1) for leaf in zip(*columns, strict=True)]
+        if row == 0:
+            return None
+        steps = [case.probe.run("sequence", case.fresh(), at(case.obs, slice(t, t + 1)), may_refuse=True) for t in range(T)]
+        expected = [np.concatenate(leaf) for leaf in zip(*(run.outs for run in steps), strict=True)]
         if case.meter.difference(expected, whole) is None:
             return laws.TIME_STAYS
     except Unanswered:
