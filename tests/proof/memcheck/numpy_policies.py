@@ -17,13 +17,13 @@ class LSTMState(NamedTuple):
 class Cell:
     """A policy whose `sequence` is a loop over `cell`. Subclasses say how the state begins and goes on."""
 
-    def __init__(self, rng, I=3, H=5, O=2, scale=1.0, dtype=np.float32):
-        self.observation_shape, self.H, self.dtype = (I,), H, dtype
-        self.w_x = self.weight(rng, I, scale)
-        self.w_h = self.weight(rng, H, scale)
+    def __init__(self, rng, inputs=3, hidden=5, outputs=2, scale=1.0, dtype=np.float32):
+        self.observation_shape, self.H, self.dtype = (inputs,), hidden, dtype
+        self.w_x = self.weight(rng, inputs, scale)
+        self.w_h = self.weight(rng, hidden, scale)
         self.b = (scale * rng.normal(size=self.w_x.shape[1])).astype(dtype)
-        self.w_y = (rng.normal(size=(H, O)) / np.sqrt(H)).astype(dtype)
-        self.first = rng.normal(size=H).astype(dtype) if rng.random() < 0.5 else np.zeros(H, dtype)
+        self.w_y = (rng.normal(size=(hidden, outputs)) / np.sqrt(hidden)).astype(dtype)
+        self.first = rng.normal(size=hidden).astype(dtype) if rng.random() < 0.5 else np.zeros(hidden, dtype)
 
     gates = 1
 
@@ -102,9 +102,9 @@ class ProjectedGRU(GRU):
 class Integrator(Cell):
     """A leaky sum, linear in its state."""
 
-    def __init__(self, rng, I=3, H=5, **kwargs):
-        super().__init__(rng, I, H, **kwargs)
-        self.decay = sigmoid(rng.normal(size=H)).astype(self.dtype)
+    def __init__(self, rng, **kwargs):
+        super().__init__(rng, **kwargs)
+        self.decay = sigmoid(rng.normal(size=self.H)).astype(self.dtype)
 
     def cell(self, state, x):
         h = self.decay * state["h"] + x @ self.w_x
@@ -185,6 +185,6 @@ def right_policy(seed):
     """A right policy: kind, sizes, dtype and size of the weights at random."""
     rng = np.random.default_rng(seed)
     kind = RIGHT[seed % len(RIGHT)]
-    sizes = dict(zip("IHO", map(int, rng.integers((1, 2, 1), (8, 40, 5))), strict=True))
+    sizes = dict(zip(("inputs", "hidden", "outputs"), map(int, rng.integers((1, 2, 1), (8, 40, 5))), strict=True))
     scale = float(rng.choice([0.1, 1.0, 1.0, 3.0, 10.0, 30.0]))
     return kind(rng, scale=scale, dtype=rng.choice([np.float32, np.float64]), **sizes)

@@ -1,4 +1,4 @@
-"""What the checks of one policy share: its observations, its plain runs, and which of them a broken law makes useless."""
+"""What the checks of one policy share: its observations, its plain runs, and which of these are of no use any more."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -8,9 +8,8 @@ import numpy as np
 
 from throughtime.proof.memcheck._meter import Difference, Meter
 from throughtime.proof.memcheck._observations import Draw
-from throughtime.proof.memcheck._probe import Path, Probe, Run, Unanswered, at
+from throughtime.proof.memcheck._probe import Path, Probe, Run, UnansweredError, at
 from throughtime.proof.memcheck.law import Finding, Law
-
 
 UNFORESEEN = "what the policy gave could not be compared"
 
@@ -58,9 +57,9 @@ class Case:
         if name not in self._runs:
             try:
                 self._runs[name] = make()
-            except Unanswered as error:
+            except UnansweredError as error:
                 self._runs[name] = error
-        if isinstance(self._runs[name], Unanswered):
+        if isinstance(self._runs[name], UnansweredError):
             raise self._runs[name]
         return self._runs[name]
 
@@ -86,11 +85,11 @@ class Case:
     @cached_property
     def meter(self) -> Meter:
         """What counts as a difference, measured on the first path that answers."""
-        why = Unanswered("no path answers")
+        why = UnansweredError("no path answers")
         for path in sorted(self.probe.paths, key=lambda path: (path in self._useless, path == "sequence")):
             try:
                 return Meter(self.probe, path, self.fresh(), self.obs, self.whole(path), np.random.default_rng(1))
-            except Unanswered as error:
+            except UnansweredError as error:
                 why = error
         raise why
 
@@ -143,6 +142,9 @@ class Case:
                 else:
                     held.append(path)
                     notes += [outcome.note] if isinstance(outcome, Held) else []
+        reasons = [note.partition(": ")[2] for note in notes]
+        if len(notes) > 1 and len(set(reasons)) == 1 and reasons[0]:  # the same for step and for sequence
+            notes = reasons[:1]
         if broken:
             where = "; also ".join(difference.where for difference in broken)
             self.findings.append(law.broken(broken[0].expected, broken[0].got, where))
@@ -155,7 +157,7 @@ class Case:
     def _outcome(check: Check, path: Path) -> Outcome:
         try:
             return check(path)
-        except Unanswered as error:
+        except UnansweredError as error:
             return NotChecked(str(error))
         except Exception as error:  # results so odd that nothing foresaw them: the other checks still run
             return NotChecked(f"{UNFORESEEN}: {type(error).__name__}: {error}")

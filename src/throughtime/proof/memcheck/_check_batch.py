@@ -12,7 +12,7 @@ from throughtime.proof.memcheck import _trees as trees
 from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._case import Case, NotChecked, Outcome
 from throughtime.proof.memcheck._meter import Difference
-from throughtime.proof.memcheck._probe import Path, Run, Unanswered, at, with_rows
+from throughtime.proof.memcheck._probe import Path, Run, UnansweredError, at, with_rows
 from throughtime.proof.memcheck.law import Law
 
 ORDER = (laws.TIME_STAYS, laws.ROWS, laws.ORDER, laws.SIZE)
@@ -50,7 +50,7 @@ def _diagnose(case: Case, path: Path) -> tuple[Law | None, Difference | NotCheck
         for row in (0, case.B - 1):
             if difference := meter.difference(_alone(case, path, row), _rows(whole, [row]), rows=[row]):
                 return laws.SIZE, difference
-    except Unanswered as error:
+    except UnansweredError as error:
         return None, NotChecked(str(error))
     return None, None
 
@@ -66,7 +66,7 @@ def _is_permuted(case: Case, path: Path) -> bool:
     whole = case.whole(path)
     try:
         alone = [_alone(case, path, row, quiet=True) for row in range(case.B)]
-    except Unanswered:
+    except UnansweredError:
         return False
     found = [
         [r for r in range(case.B) if case.meter.difference(alone[r], _rows(whole, [row])) is None]
@@ -98,11 +98,13 @@ def _explained_by_time(case: Case, row: int) -> Law | None:
                 return laws.TIME_STAYS
         if row == 0:
             return None
-        steps = [case.probe.run("sequence", case.fresh(), at(case.obs, slice(t, t + 1)), may_refuse=True) for t in range(T)]
+        steps = [
+            case.probe.run("sequence", case.fresh(), at(case.obs, slice(t, t + 1)), may_refuse=True) for t in range(T)
+        ]
         expected = [np.concatenate(leaf) for leaf in zip(*(run.outs for run in steps), strict=True)]
         if case.meter.difference(expected, whole) is None:
             return laws.TIME_STAYS
-    except Unanswered:
+    except UnansweredError:
         pass
     return None
 

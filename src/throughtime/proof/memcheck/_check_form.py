@@ -8,7 +8,7 @@ from throughtime.proof.memcheck import _trees as trees
 from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._case import Case, Outcome
 from throughtime.proof.memcheck._meter import Difference
-from throughtime.proof.memcheck._probe import Path, Refused, Unanswered, at
+from throughtime.proof.memcheck._probe import Path, RefusedError, UnansweredError, at
 
 
 def check_form(case: Case) -> None:
@@ -90,8 +90,8 @@ def _value(case: Case, path: Path) -> Outcome:
     kept = _snapshot(returned)
     try:
         probe.call(path, trees.copied(returned), trees.copied(second), resets.copy(), may_refuse=True)
-    except Refused as error:
-        raise Unanswered(str(error)) from None
+    except RefusedError as error:
+        raise UnansweredError(str(error)) from None
     if leaf := _changed(kept, returned):
         return Difference("the returned state as it was", "changed by the next call", f"returned state, {leaf}")
     return None

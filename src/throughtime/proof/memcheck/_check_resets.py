@@ -1,4 +1,6 @@
-"""Checks on resets. The flag is raised in the middle of a sequence, and what comes out tells what the policy did:
+"""Checks on resets.
+
+The flag is raised in the middle of a sequence, and what comes out tells what the policy did with it:
 
     nothing                       reset-acts
     the same, one step late       reset-before-reading
@@ -17,11 +19,11 @@ import numpy as np
 from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._case import Case, Held, NotChecked, Outcome
 from throughtime.proof.memcheck._meter import Difference
-from throughtime.proof.memcheck._probe import Path, Refused, at, has_floats, joined, poisoned, with_rows
+from throughtime.proof.memcheck._probe import Path, RefusedError, at, has_floats, joined, poisoned, with_rows
 from throughtime.proof.memcheck.law import Law
 
 MIDDLE = (laws.PER_ROW, laws.NOT_EARLY, laws.ACTS, laws.BEFORE_READING, laws.FRESH)
-IDLE = "the past makes no difference on these observations, with a reset or without"
+IDLE = "the past makes no difference here, reset or not"
 
 
 class Diagnosis(NamedTuple):
@@ -140,7 +142,7 @@ def _nan(case: Case, path: Path) -> Outcome:
         if has_floats(case.obs):
             tried = True
             return _nan_observations(case, path)
-    except Refused as error:
+    except RefusedError as error:
         return NotChecked(f"the policy refuses NaN: {error}")
     return None if tried else NotChecked("neither state nor observations are floats")
 

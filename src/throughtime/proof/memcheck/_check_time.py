@@ -4,7 +4,7 @@ import numpy as np
 
 from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._case import Case, Held, Outcome
-from throughtime.proof.memcheck._probe import Path, Refused, at, has_floats, joined, poisoned
+from throughtime.proof.memcheck._probe import Path, RefusedError, at, has_floats, joined, poisoned
 
 
 def check_time(case: Case) -> None:
@@ -26,7 +26,7 @@ def _causal(case: Case, path: Path) -> Outcome:
 
 
 def _padding(case: Case, path: Path) -> Outcome:
-    """A sequence of T/2 steps alone, and with T/2 more steps behind it: others, then NaN. (Gradients: `_gradients`.)"""
+    """A sequence of T/2 steps alone, and with T/2 more steps behind it: others, then NaN; gradients come later."""
     half, obs = case.half, at(case.obs, slice(case.half))
     alone = case.probe.run(path, case.fresh(), obs).outs
     if difference := case.meter.difference(alone, _first(case.whole(path).outs, half)):
@@ -36,7 +36,7 @@ def _padding(case: Case, path: Path) -> Outcome:
         nan = joined(obs, poisoned(obs))
         try:
             with_nan = case.probe.run(path, case.fresh(), nan, may_refuse=True).outs
-        except Refused as error:
+        except RefusedError as error:
             note = Held(f"NaN was not checked: {error}")
         else:
             if difference := case.meter.difference(alone, _first(with_nan, half)):

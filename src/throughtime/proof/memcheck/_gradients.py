@@ -8,7 +8,7 @@ from throughtime.proof.memcheck import _trees as trees
 from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._case import Case, Held, NotChecked, Outcome
 from throughtime.proof.memcheck._meter import FACTOR, FLOOR, Difference
-from throughtime.proof.memcheck._probe import Unanswered, at, has_floats, joined, poisoned
+from throughtime.proof.memcheck._probe import UnansweredError, at, has_floats, joined, poisoned
 
 NONE = "the policy has no gradient(state, obs, resets, weights)"
 
@@ -42,11 +42,11 @@ class Gradient:
         answer = trees.leaves(probe.call("gradient", *given, where=f"{T} steps, batch {B}"))
         wanted = [leaf.value.shape for leaf in trees.leaves(obs)]
         if not all(trees.is_array(leaf.value) for leaf in answer):
-            raise Unanswered(
+            raise UnansweredError(
                 f"gradient gave a {type(answer[0].value).__name__}, where an array [T, B, ...] was expected"
             )
         if (shapes := [tuple(leaf.value.shape) for leaf in answer]) != wanted:
-            raise Unanswered(f"gradient gave the shapes {shapes}, where {wanted} were expected")
+            raise UnansweredError(f"gradient gave the shapes {shapes}, where {wanted} were expected")
         return [trees.to_numpy(leaf.value) for leaf in answer]
 
     def weights(self, T: int, after: int = 0, until: int | None = None) -> list[np.ndarray]:

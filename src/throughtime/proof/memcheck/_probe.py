@@ -1,6 +1,5 @@
 """Calls a policy under test so that nothing it does can harm the check, and notes what it does wrong at the door."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -14,12 +13,12 @@ from throughtime.proof.memcheck.law import Finding, Law
 Path = Literal["step", "sequence"]
 
 
-class Unanswered(Exception):
+class UnansweredError(Exception):
     """A call gave nothing to work with; the message says what happened."""
 
 
-class Refused(Unanswered):
-    """As `Unanswered`, in a call where the policy may well refuse (NaN in its input)."""
+class RefusedError(UnansweredError):
+    """As `UnansweredError`, in a call where the policy may well refuse (NaN in its input)."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +77,23 @@ class Probe:
         """One guarded call of a function of the policy.
 
         Raises:
-            Unanswered: it raised, or did not return in time.
+            UnansweredError: it raised, or did not return in time.
         """
         if name in self._hung:
-            raise Unanswered(self._hung[name])
+            raise UnansweredError(self._hung[name])
         at = f"{name}{f' ({where})' if where else ''}"
         try:
             return within(self.settings.timeout, getattr(self.policy, name), *args)
         except TookTooLong:
             self._hung[name] = f"{name} did not return within {self.settings.timeout:g} s"
             self._problem(laws.ANSWERS, "an answer", f"none within {self.settings.timeout:g} s (--timeout)", at)
-            raise Unanswered(self._hung[name]) from None
+            raise UnansweredError(self._hung[name]) from None
         except (Exception, SystemExit) as error:
             said = _said(error)
             if may_refuse:
-                raise Refused(f"{at} raised {said}") from None
+                raise RefusedError(f"{at} raised {said}") from None
             self._problem(laws.ANSWERS, "an answer", said, at)
-            raise Unanswered(f"{at} raised {said}") from None
+            raise UnansweredError(f"{at} raised {said}") from None
 
     def initial(self, B: int) -> Any:
         """`initial_state(B)`, its form checked."""
@@ -191,7 +190,7 @@ class Probe:
 
     def _misshapen(self, expected: str, got: str, where: str) -> None:
         self._problem(laws.SHAPES, expected, got, where)
-        raise Unanswered(f"{where}: expected {expected}, got {got}")
+        raise UnansweredError(f"{where}: expected {expected}, got {got}")
 
     def _problem(self, law: Law, expected: str, got: str, where: str) -> None:
         self.problems.setdefault(law.id, law.broken(expected, got, where))

@@ -54,8 +54,9 @@ def _walk(tree: Any, path: str, visit: Callable[[str, Any], Any]) -> Any:
         return None
     if isinstance(tree, dict):
         return {key: inside(key, child) for key, child in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(inside(name, child) for name, child in zip(tree._fields, tree, strict=True)))
+    fields = getattr(tree, "_fields", None)
+    if isinstance(tree, tuple) and fields is not None:
+        return type(tree)(*(inside(name, child) for name, child in zip(fields, tree, strict=True)))
     if isinstance(tree, list | tuple):
         return type(tree)([inside(i, child) for i, child in enumerate(tree)])
     children = _jax_children(tree)

@@ -1,5 +1,8 @@
 """Checks a policy against the laws of memory."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from throughtime.core import ConfigError
@@ -12,7 +15,7 @@ from throughtime.proof.memcheck._check_resets import check_resets
 from throughtime.proof.memcheck._check_time import check_time
 from throughtime.proof.memcheck._gradients import check_gradient
 from throughtime.proof.memcheck._observations import observation_source
-from throughtime.proof.memcheck._probe import Probe, Settings, Unanswered
+from throughtime.proof.memcheck._probe import Probe, Settings, UnansweredError
 from throughtime.proof.memcheck.law import Finding, Findings
 
 
@@ -59,13 +62,28 @@ def check_policy(
         raise ConfigError(
             "Observations could not be drawn.", f"{type(error).__name__}: {error}", "observations(rng, T, B) is called."
         ) from error
-    return _in_order(_findings(case), probe)
+    with _one_torch_thread():
+        return _in_order(_findings(case), probe)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """PyTorch's threads wait for each other longer than small batches take to compute, above all beside other work."""
+    torch = sys.modules.get("torch")
+    threads = None if torch is None else torch.get_num_threads()
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(threads)
 
 
 def _findings(case: Case) -> list[Finding]:
     try:
         case.fresh()
-    except Unanswered as error:
+    except UnansweredError as error:
         done = {laws.ANSWERS.id, laws.SHAPES.id}
         return [law.not_checked(str(error)) for law in laws.POLICY_LAWS if law.id not in done]
     check_form(case)
