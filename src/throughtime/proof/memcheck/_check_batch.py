@@ -41,15 +41,16 @@ def _diagnose(case: Case, path: Path) -> tuple[Law | None, Difference | NotCheck
         if difference := meter.difference(_rows(whole, [row]), _rows(changed, [row]), rows=[row]):
             law = _explained_by_time(case, row) if path == "sequence" else None
             law = law or (laws.ORDER if _is_permuted(case, path) else laws.ROWS)
-            return law, difference
+            what = "as before the other rows changed"
+            return law, difference.against(what)
     permutation = np.roll(np.arange(case.B), 1)
     permuted = case.probe.run(path, case.fresh(), _take(case.obs, permutation))
     if difference := meter.difference(_rows(whole, permutation), permuted.outs):
-        return laws.ORDER, difference
+        return laws.ORDER, difference.against("as in its first place")
     try:
         for row in (0, case.B - 1):
             if difference := meter.difference(_alone(case, path, row), _rows(whole, [row]), rows=[row]):
-                return laws.SIZE, difference
+                return laws.SIZE, difference.against("as the row alone")
     except UnansweredError as error:
         return None, NotChecked(str(error))
     return None, None

@@ -23,6 +23,7 @@ from throughtime.proof.memcheck._probe import Path, RefusedError, at, has_floats
 from throughtime.proof.memcheck.law import Law
 
 MIDDLE = (laws.PER_ROW, laws.NOT_EARLY, laws.ACTS, laws.BEFORE_READING, laws.FRESH)
+FRESHLY = "as from a fresh start"
 IDLE = "the past makes no difference here, reset or not"
 
 
@@ -66,7 +67,8 @@ def _diagnose(case: Case, path: Path) -> Diagnosis:
     matters = meter.difference(fresh, plain, since=half) is not None
 
     def broken(law: Law, difference: Difference | None) -> Diagnosis:
-        return Diagnosis(law, difference, matters)
+        what = "as without the reset" if law in (laws.PER_ROW, laws.NOT_EARLY) else FRESHLY
+        return Diagnosis(law, difference and difference.against(what), matters)
 
     if difference := meter.difference(
         _cut(whole, slice(None), others), _cut(with_reset, slice(None), others), rows=others
@@ -94,6 +96,8 @@ def _built_on(case: Case, path: Path, check: Callable[[Case, Path], Outcome]) ->
     if found.law is not None:
         return NotChecked(f"depends on {found.law.id}, which is broken")
     outcome = check(case, path)
+    if isinstance(outcome, Difference):
+        return outcome.against(FRESHLY)
     return Held(IDLE) if outcome is None and not found.matters else outcome
 
 

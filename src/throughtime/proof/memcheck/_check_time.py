@@ -6,6 +6,8 @@ from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._case import Case, Held, Outcome
 from throughtime.proof.memcheck._probe import Path, RefusedError, at, has_floats, joined, poisoned
 
+WHOLE = "as of the whole"
+
 
 def check_time(case: Case) -> None:
     """CAUSAL, PADDING, STEP_IS_SEQUENCE and CHUNKS."""
@@ -22,7 +24,8 @@ def _causal(case: Case, path: Path) -> Outcome:
     half = case.half
     later = joined(at(case.obs, slice(half)), at(case.other, slice(half, None)))
     changed = case.probe.run(path, case.fresh(), later)
-    return case.meter.difference(_first(case.whole(path).outs, half), _first(changed.outs, half))
+    difference = case.meter.difference(_first(case.whole(path).outs, half), _first(changed.outs, half))
+    return difference and difference.against(f"as before the observations from step {half} on changed")
 
 
 def _padding(case: Case, path: Path) -> Outcome:
@@ -30,7 +33,7 @@ def _padding(case: Case, path: Path) -> Outcome:
     half, obs = case.half, at(case.obs, slice(case.half))
     alone = case.probe.run(path, case.fresh(), obs).outs
     if difference := case.meter.difference(alone, _first(case.whole(path).outs, half)):
-        return difference
+        return difference.against("as of the sequence alone")
     note: Outcome = None
     if has_floats(case.obs):
         nan = joined(obs, poisoned(obs))
@@ -40,12 +43,15 @@ def _padding(case: Case, path: Path) -> Outcome:
             note = Held(f"NaN was not checked: {error}")
         else:
             if difference := case.meter.difference(alone, _first(with_nan, half)):
-                return difference._replace(where=f"{difference.where}, NaN behind the end")
+                return difference.against("as of the sequence alone")._replace(
+                    where=f"{difference.where}, NaN behind the end"
+                )
     return note
 
 
 def _step_is_sequence(case: Case) -> Outcome:
-    return case.meter.difference(case.whole("step").outs, case.whole("sequence").outs)
+    difference = case.meter.difference(case.whole("step").outs, case.whole("sequence").outs)
+    return difference and difference.against("as step gives")
 
 
 def _chunks(case: Case, path: Path) -> Outcome:
@@ -55,12 +61,12 @@ def _chunks(case: Case, path: Path) -> Outcome:
     rest = at(case.obs, slice(half, None))
     second = case.probe.run(path, middle, rest)
     if difference := case.meter.difference(whole, second.outs, since=half, step=half):
-        return difference._replace(where=f"second half, {difference.where}")
+        return difference.against(WHOLE)._replace(where=f"second half, {difference.where}")
     if "step" not in case.probe.paths or case.useless("step") or case.is_broken(laws.STEP_IS_SEQUENCE):
         return None
     stepped = case.probe.run("step", middle, rest)
     if difference := case.meter.difference(whole, stepped.outs, since=half, step=half):
-        return difference._replace(where=f"second half by step, {difference.where}")
+        return difference.against(WHOLE)._replace(where=f"second half by step, {difference.where}")
     return None
 
 

@@ -29,6 +29,10 @@ class Difference(NamedTuple):
         """With the name of the function that it was seen in."""
         return self._replace(where=f"{path}, {self.where}")
 
+    def against(self, what: str) -> "Difference":
+        """Says what the expected number comes from."""
+        return self._replace(expected=f"{self.expected}, {what}")
+
 
 class Meter:
     """The measure of one policy.
@@ -98,7 +102,7 @@ class Meter:
         limit = self.tolerances(i, t + 1, since)[t]
         return Difference(
             f"{a[j]:.6g}",
-            f"{b[j]:.6g} (off by {gap[j]:.2g}, rounding explains {limit:.1g})",
+            f"{b[j]:.6g}" if np.isnan(b[j]) else f"{b[j]:.6g} (off by {gap[j]:.2g}, rounding explains {limit:.1g})",
             f"step {step + t}, row {row if rows is None else rows[row]}{name}{element}",
         )
 

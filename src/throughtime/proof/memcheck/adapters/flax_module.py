@@ -55,7 +55,12 @@ def _nnx_rnn(rnn: Any) -> Any:
     from flax import nnx
 
     graph, arrays = nnx.split(rnn)
-    return lambda carry, obs: nnx.merge(graph, arrays)(obs, initial_carry=carry, time_major=True, return_carry=True)
+
+    @jax.jit  # its parameters as an argument: nnx.scan takes no module from outside a trace
+    def call(arrays: Any, carry: Any, obs: Any) -> Any:
+        return nnx.merge(graph, arrays)(obs, initial_carry=carry, time_major=True, return_carry=True)
+
+    return lambda carry, obs: call(arrays, carry, obs)
 
 
 def _linen(cell: Any, rnn: Any, variables: Any) -> tuple[Any, Any]:
