@@ -1,23 +1,23 @@
 """Checks on time: no look-ahead, no padding, one call or many, whole or in pieces."""
 
+from typing import Any
+
 import numpy as np
 
 from throughtime.proof.memcheck import policy_laws as laws
-from throughtime.proof.memcheck._case import Case, Held, Outcome
+from throughtime.proof.memcheck._case import Case, Held, NotChecked, Outcome
 from throughtime.proof.memcheck._probe import Path, RefusedError, at, has_floats, joined, poisoned
-
-WHOLE = "as of the whole"
 
 
 def check_time(case: Case) -> None:
-    """CAUSAL, PADDING, STEP_IS_SEQUENCE and CHUNKS."""
+    """CAUSAL, PADDING, CHUNKS and STEP_IS_SEQUENCE."""
     case.settle(laws.CAUSAL, lambda path: _causal(case, path), ["sequence"], gives_up=True)
     case.settle(laws.PADDING, lambda path: _padding(case, path), ["sequence"], gives_up=True)
+    case.settle(laws.CHUNKS, lambda path: _chunks(case, path), ["sequence"])
     if "step" in case.probe.paths and case.useless("step") is None:
         case.settle(laws.STEP_IS_SEQUENCE, lambda _: _step_is_sequence(case), ["sequence"])
     else:  # settles as "not checked", and says why
         case.settle(laws.STEP_IS_SEQUENCE, lambda _: None, ["step"])
-    case.settle(laws.CHUNKS, lambda path: _chunks(case, path), ["sequence"])
 
 
 def _causal(case: Case, path: Path) -> Outcome:
@@ -49,25 +49,38 @@ def _padding(case: Case, path: Path) -> Outcome:
     return note
 
 
-def _step_is_sequence(case: Case) -> Outcome:
-    difference = case.meter.difference(case.whole("step").outs, case.whole("sequence").outs)
-    return difference and difference.against("as step gives")
-
-
 def _chunks(case: Case, path: Path) -> Outcome:
-    """Both halves by `sequence`; then the second half by `step`, from the state that `sequence` gave."""
-    half, whole = case.half, [out[case.half :] for out in case.whole(path).outs]
-    middle = case.probe.run(path, case.fresh(), at(case.obs, slice(half))).state
-    rest = at(case.obs, slice(half, None))
-    second = case.probe.run(path, middle, rest)
-    if difference := case.meter.difference(whole, second.outs, since=half, step=half):
-        return difference.against(WHOLE)._replace(where=f"second half, {difference.where}")
-    if "step" not in case.probe.paths or case.useless("step") or case.is_broken(laws.STEP_IS_SEQUENCE):
-        return None
-    stepped = case.probe.run("step", middle, rest)
-    if difference := case.meter.difference(whole, stepped.outs, since=half, step=half):
-        return difference.against(WHOLE)._replace(where=f"second half by step, {difference.where}")
-    return None
+    rest = at(case.obs, slice(case.half, None))
+    second = case.probe.run(path, _middle(case), rest)
+    difference = case.meter.difference(_second(case), second.outs, since=case.half, step=case.half)
+    return difference and difference.against("as of the whole")._replace(where=f"second half, {difference.where}")
+
+
+def _step_is_sequence(case: Case) -> Outcome:
+    """From a fresh state; then the second half by `step`, from the state that `sequence` gave after the first.
+
+    Where `step` is a sequence of one step, all that breaks pieces breaks this too.
+    """
+    if case.is_broken(laws.CHUNKS):
+        return NotChecked(f"depends on {laws.CHUNKS.id}, which is broken")
+    half = case.half
+    if difference := case.meter.difference(case.whole("step").outs, case.whole("sequence").outs):
+        return difference.against("as step gives")
+    stepped = case.probe.run("step", _middle(case), at(case.obs, slice(half, None)))
+    difference = case.meter.difference(_second(case), stepped.outs, since=half, step=half)
+    return difference and difference.against("as sequence gives")._replace(
+        where=f"step from sequence's state, {difference.where}"
+    )
+
+
+def _middle(case: Case) -> Any:
+    """The state that `sequence` gives after the first half."""
+    first = at(case.obs, slice(case.half))
+    return case.kept("middle state", lambda: case.probe.run("sequence", case.fresh(), first)).state
+
+
+def _second(case: Case) -> list[np.ndarray]:
+    return [out[case.half :] for out in case.whole("sequence").outs]
 
 
 def _first(outs: list[np.ndarray], steps: int) -> list[np.ndarray]:

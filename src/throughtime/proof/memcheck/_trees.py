@@ -47,26 +47,31 @@ def rebuild(tree: Any, values: Sequence[Any]) -> Any:
 
 
 def _walk(tree: Any, path: str, visit: Callable[[str, Any], Any]) -> Any:
-    def inside(key: Any, child: Any) -> Any:
-        return _walk(child, f"{path}.{key}" if path else str(key), visit)
-
     if tree is None:
         return None
+    if is_array(tree):
+        return visit(path, tree)
     if isinstance(tree, dict):
-        return {key: inside(key, child) for key, child in tree.items()}
+        return {key: _walk(child, _joined(path, key), visit) for key, child in tree.items()}
     fields = getattr(tree, "_fields", None)
     if isinstance(tree, tuple) and fields is not None:
-        return type(tree)(*(inside(name, child) for name, child in zip(fields, tree, strict=True)))
+        pairs = zip(fields, tree, strict=True)
+        return type(tree)(*(_walk(child, _joined(path, name), visit) for name, child in pairs))
     if isinstance(tree, list | tuple):
-        return type(tree)([inside(i, child) for i, child in enumerate(tree)])
+        return type(tree)([_walk(child, _joined(path, i), visit) for i, child in enumerate(tree)])
     children = _jax_children(tree)
     if children is not None:
-        paths, treedef = children
-        return treedef.unflatten([inside(key, child) for key, child in paths])
+        pairs, treedef = children
+        return treedef.unflatten([_walk(child, _joined(path, key), visit) for key, child in pairs])
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        new = {f.name: inside(f.name, getattr(tree, f.name)) for f in dataclasses.fields(tree) if f.init}
+        names = [field.name for field in dataclasses.fields(tree) if field.init]
+        new = {name: _walk(getattr(tree, name), _joined(path, name), visit) for name in names}
         return dataclasses.replace(tree, **new)
     return visit(path, tree)
+
+
+def _joined(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
 
 
 def _jax_children(tree: Any) -> tuple[list[tuple[str, Any]], Any] | None:

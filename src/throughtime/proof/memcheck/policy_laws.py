@@ -122,21 +122,21 @@ PADDING = Law(
     "A division by the padded length; positions counted from the end; a mask applied by multiplication, for 0 · NaN "
     "= NaN.",
 )
-STEP_IS_SEQUENCE = Law(
-    "policy/step-is-sequence",
-    "sequence gives what step gives, step by step.",
-    "From a fresh state, without resets, one call of sequence and T calls of step give the same outputs. If not, "
-    "training computes other log-probabilities than acting did, and PPO corrects for a policy that never acted.",
-    "Two implementations that drifted apart; an activation, a normalisation or a layer in one of them only; training "
-    "mode (dropout) in one; another copy of the weights.",
-)
 CHUNKS = Law(
     "policy/chunked-is-whole",
     "Two halves with the state handed over are the whole.",
     "Truncated BPTT cuts a rollout into pieces, each starting from the state in which the one before ended. Running "
-    "the pieces one after the other has to give what running the whole gives, by sequence and from sequence to step.",
+    "the pieces one after the other has to give what running the whole gives.",
     "sequence returns the state of another step than the last, of one layer only, or of the hidden part without the "
     "cell; a clock or a position that starts at 0 with every call.",
+)
+STEP_IS_SEQUENCE = Law(
+    "policy/step-is-sequence",
+    "sequence gives what step gives, and step goes on from its state.",
+    "From a fresh state, without resets, one call of sequence and T calls of step give the same outputs. If not, "
+    "training computes other log-probabilities than acting did, and PPO corrects for a policy that never acted.",
+    "Two implementations that drifted apart; an activation, a normalisation or a layer in one of them only; training "
+    "mode (dropout) in one; another copy of the weights.",
 )
 PER_ROW = Law(
     "policy/reset-is-per-row",
@@ -223,8 +223,8 @@ POLICY_LAWS: tuple[Law, ...] = (
     MATTERS,
     CAUSAL,
     PADDING,
-    STEP_IS_SEQUENCE,
     CHUNKS,
+    STEP_IS_SEQUENCE,
     PER_ROW,
     NOT_EARLY,
     ACTS,

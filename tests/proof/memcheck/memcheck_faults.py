@@ -1,13 +1,13 @@
 """Seeded faults: small policies, each wrong in one way that was seen in the field, and the law that it breaks.
 
-All are the right policies of `numpy_policies` (or a small one of PyTorch) with one thing changed.
+All are the right policies of `memcheck_policies` (or a small one of PyTorch) with one thing changed.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy_policies import GRU, LSTM, LSTMState, select
+from memcheck_policies import GRU, LSTM, LSTMState, select
 
 
 def make(cls, **kwargs):
@@ -142,6 +142,24 @@ class CellDropped(LSTM):
     def sequence(self, state, obs, resets):
         after, outs = super().sequence(state, obs, resets)
         return LSTMState(after.h, self.initial_state(resets.shape[1]).c), outs
+
+
+class CellDroppedEverywhere(CellDropped):
+    """The same, and `step` is a sequence of one."""
+
+    def step(self, state, obs, reset):
+        if getattr(self, "inside", False):
+            return LSTM.step(self, state, obs, reset)
+        self.inside = True
+        state, outs = self.sequence(state, obs[None], reset[None])
+        self.inside = False
+        return state, outs[0]
+
+    def sequence(self, state, obs, resets):
+        outside, self.inside = getattr(self, "inside", False), True
+        answer = super().sequence(state, obs, resets)
+        self.inside = outside
+        return answer
 
 
 class WrongDtype(GRU):
@@ -415,6 +433,7 @@ FAULTS = (
     Fault("`sequence` starts from zeros", "", _numpy(SequenceIgnoresState), "state-matters"),
     Fault("`sequence` returns the state before the last step", "", _numpy(WrongFinalState), "chunked-is-whole"),
     Fault("`sequence` returns h without c", "", _numpy(CellDropped), "chunked-is-whole"),
+    Fault("the same, `step` a sequence of one", "", _numpy(CellDroppedEverywhere), "chunked-is-whole"),
     Fault("state of another dtype", "", _numpy(WrongDtype), "state-keeps-form"),
     Fault("None as the initial state", "", _numpy(NoneAtFirst), "state-keeps-form"),
     Fault("memory kept in the object", "", _numpy(HiddenInside), "deterministic"),
