@@ -6,69 +6,69 @@ import time
 import numpy as np
 import pytest
 from memcheck_faults import make
-from memcheck_policies import GRU
+from memcheck_policies import GRU, ProjectedGRU
 
 from throughtime.core import ConfigError
 from throughtime.proof.memcheck import Settings, check_policy, memcheck
 
 
-class Raises(GRU):
+class Raises(ProjectedGRU):
     def step(self, state, obs, reset):
         raise RuntimeError("the robot is on fire\nand more")
 
 
-class Exits(GRU):
+class Exits(ProjectedGRU):
     def step(self, state, obs, reset):
         raise SystemExit("goodbye")
 
 
-class ListOfLists(GRU):
+class ListOfLists(ProjectedGRU):
     def step(self, state, obs, reset):
         state, out = super().step(state, obs, reset)
         return state, out.tolist()
 
 
-class ListOfListsAsState(GRU):
+class ListOfListsAsState(ProjectedGRU):
     def step(self, state, obs, reset):
         state, out = super().step({"h": np.asarray(state["h"], self.dtype)}, obs, reset)
         return {"h": state["h"].tolist()}, out
 
 
-class AnotherBatch(GRU):
+class AnotherBatch(ProjectedGRU):
     def step(self, state, obs, reset):
         state, out = super().step(state, obs, reset)
         return state, out[:-1]
 
 
-class AnotherBatchOfStates(GRU):
+class AnotherBatchOfStates(ProjectedGRU):
     def sequence(self, state, obs, resets):
         state, out = super().sequence(state, obs, resets)
         return {"h": state["h"][:-1]}, out
 
 
-class OnlyTheOutput(GRU):
+class OnlyTheOutput(ProjectedGRU):
     def step(self, state, obs, reset):
         return super().step(state, obs, reset)[1]
 
 
-class Words(GRU):
+class Words(ProjectedGRU):
     def step(self, state, obs, reset):
         state, out = super().step(state, obs, reset)
         return state, np.full(out.shape, "left")
 
 
-class NothingButNone(GRU):
+class NothingButNone(ProjectedGRU):
     def step(self, state, obs, reset):
         return None
 
 
-class BatchMajor(GRU):
+class BatchMajor(ProjectedGRU):
     def sequence(self, state, obs, resets):
         state, outs = super().sequence(state, obs, resets)
         return state, outs.swapaxes(0, 1)
 
 
-class OtherStructures(GRU):
+class OtherStructures(ProjectedGRU):
     def step(self, state, obs, reset):
         state, out = super().step(state, obs, reset)
         return state, {"logits": out}
@@ -99,7 +99,7 @@ def test_nonsense_is_named_and_the_other_function_is_checked(cls, law, says):
 
 
 def test_an_initial_state_that_raises_leaves_nothing_to_check():
-    class NoStart(GRU):
+    class NoStart(ProjectedGRU):
         def initial_state(self, batch):
             raise KeyError("h0")
 
@@ -110,7 +110,7 @@ def test_an_initial_state_that_raises_leaves_nothing_to_check():
     assert all(finding.status != "held" for finding in found)
 
 
-class Hangs(GRU):
+class Hangs(ProjectedGRU):
     calls = 0
 
     def step(self, state, obs, reset):
@@ -138,7 +138,7 @@ def test_a_hang_ends_in_a_message_and_is_not_tried_again(in_main_thread):
 
 
 def test_a_policy_that_refuses_nan_is_not_blamed_for_it():
-    class Refuses(GRU):
+    class Refuses(ProjectedGRU):
         def sequence(self, state, obs, resets):
             if not (np.isfinite(obs).all() and np.isfinite(state["h"]).all()):
                 raise ValueError("NaN in the input")
