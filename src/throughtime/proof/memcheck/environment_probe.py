@@ -77,7 +77,7 @@ class Step:
     @property
     def over(self) -> np.ndarray:
         """Where an episode ended, `[B]`."""
-        return self.ends.any(axis=1)
+        return np.asarray(self.ends.any(axis=1))
 
 
 @dataclass

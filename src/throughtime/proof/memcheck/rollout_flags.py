@@ -136,7 +136,10 @@ def advantage_case(rollout: Rollout) -> AdvantageCase:
     assert discount is not None
     assert trace is not None
     return AdvantageCase(
-        *(np.asarray(a, np.float64) for a in (rollout.rewards, rollout.values, last, final)),
+        np.asarray(rollout.rewards, np.float64),
+        np.asarray(rollout.values, np.float64),
+        np.asarray(last, np.float64),
+        np.asarray(final, np.float64),
         rollout.terminated,
         rollout.truncated,
         float(discount),

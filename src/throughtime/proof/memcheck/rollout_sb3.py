@@ -79,7 +79,7 @@ def rollout_from_sb3(model: Any, warm_up: int = 1) -> tuple[Rollout, Sb3Recurren
     Raises:
         ConfigError: the model has no recurrent rollout buffer, or its observations are not arrays.
     """
-    buffer = getattr(model, "rollout_buffer", None)
+    buffer: Any = getattr(model, "rollout_buffer", None)
     if not hasattr(buffer, "hidden_states_pi") or not isinstance(buffer.observations, np.ndarray):
         raise ConfigError(
             f"A {type(model).__name__} has no recurrent rollout buffer with array observations.",
