@@ -3,7 +3,7 @@
 import numpy as np
 
 from throughtime.envs import Box, Discrete
-from throughtime.proof.memcheck.environment_throughtime import NumpySpace
+from throughtime.proof.memcheck.environment.stateful import NumpySpace
 
 
 class Walk:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from throughtime.proof.memcheck.rollout import Rollout, Sequences
+from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
 
 A = 3  # actions
 

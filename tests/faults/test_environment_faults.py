@@ -9,9 +9,9 @@ import pytest
 
 from environment_samples import Walk, Walks
 from throughtime.envs import Box, make
-from throughtime.proof.memcheck.environment import check_environment
-from throughtime.proof.memcheck.environment_laws import ENVIRONMENT_LAWS
-from throughtime.proof.memcheck.environment_throughtime import NumpySpace, StatefulEnvironments
+from throughtime.proof.memcheck.environment.check import check_environment
+from throughtime.proof.memcheck.environment.laws import ENVIRONMENT_LAWS
+from throughtime.proof.memcheck.environment.stateful import NumpySpace, StatefulEnvironments
 
 
 def broken(env, **settings):

@@ -15,8 +15,8 @@ import pytest
 
 import rollout_samples as samples
 from rollout_samples import at_steps, chunks, correct, episodes, gae, tree
-from throughtime.proof.memcheck.rollout_check import check_rollout
-from throughtime.proof.memcheck.rollout_laws import ROLLOUT_LAWS
+from throughtime.proof.memcheck.rollout.check import check_rollout
+from throughtime.proof.memcheck.rollout.laws import ROLLOUT_LAWS
 
 
 def broken(rollout, policy, **arguments):

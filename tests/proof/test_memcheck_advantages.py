@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rollout_samples import gae
-from throughtime.proof.memcheck.advantages import VARIANTS, advantages_of
-from throughtime.proof.memcheck.advantages_check import advantage_fixtures, check_advantages
+from throughtime.proof.memcheck.rollout.advantages import VARIANTS, advantages_of
+from throughtime.proof.memcheck.rollout.advantages_check import advantage_fixtures, check_advantages
 from throughtime.rl import generalised_advantages, true_next_values
 
 # What each wrong variant breaks: by hand, from the numbers of the fixtures.

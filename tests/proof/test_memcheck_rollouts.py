@@ -13,10 +13,10 @@ from rollout_samples import GRUPolicy, correct, gae, stack
 from throughtime.agents import PPOConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
-from throughtime.proof.memcheck.rollout import Rollout, Sequences
-from throughtime.proof.memcheck.rollout_check import check_rollout
-from throughtime.proof.memcheck.rollout_laws import ROLLOUT_LAWS
-from throughtime.proof.memcheck.rollout_throughtime import rollout_from_ppo
+from throughtime.proof.memcheck.rollout.check import check_rollout
+from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
+from throughtime.proof.memcheck.rollout.from_ppo import rollout_from_ppo
+from throughtime.proof.memcheck.rollout.laws import ROLLOUT_LAWS
 
 OF_LOSSES = {"burn-in-has-no-gradient", "padding-leaves-loss", "nan-padding-leaves-loss"}
 
@@ -64,7 +64,7 @@ def test_sb3_contrib(name):
     gymnasium, contrib = pytest.importorskip("gymnasium"), pytest.importorskip("sb3_contrib")
     from stable_baselines3.common.env_util import make_vec_env
 
-    from throughtime.proof.memcheck.rollout_sb3 import rollout_from_sb3
+    from throughtime.proof.memcheck.rollout.from_sb3 import rollout_from_sb3
 
     env = make_vec_env(lambda: gymnasium.make(name, max_episode_steps=15), 3)
     kwargs = {"lstm_hidden_size": 8}

@@ -11,7 +11,7 @@ from throughtime.cli._arguments import Json, parse
 from throughtime.cli._load import load_object
 from throughtime.cli._output import Output
 from throughtime.core import ConfigError
-from throughtime.proof.memcheck import GROUPS, all_laws, memcheck, memcheck_any
+from throughtime.proof.memcheck import LAWS, memcheck, memcheck_any
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,8 @@ def run(argv: list[str]) -> int:
 
 
 def _list(output: Output) -> int:
-    groups = {group: all_laws(group) for group in GROUPS}
-    for law in (law for laws in groups.values() for law in laws):
+    for law in (law for laws in LAWS.values() for law in laws):
         said = f"[bold]{law.id}[/bold]  {escape(law.statement)}\n{escape(law.explanation)}\n"
         output.console.print(f"{said}Usual cause: {escape(law.usual_cause)}\n")
-    output.result({group: [asdict(law) for law in laws] for group, laws in groups.items()})
+    output.result({group: [asdict(law) for law in laws] for group, laws in LAWS.items()})
     return 0

@@ -47,13 +47,13 @@ class _Target(pytest.Collector):
     def collect(self) -> Iterator["_Law"]:
         from throughtime.cli._load import load_object
         from throughtime.core import ConfigError
-        from throughtime.proof.memcheck import all_laws, group_of
+        from throughtime.proof.memcheck import LAWS, group_of
 
         try:
             self._object = load_object(self._target)
         except ConfigError as error:
             raise pytest.UsageError(f"--memcheck {self._target}: {error}") from error
-        for law in all_laws(group_of(self._object)):
+        for law in LAWS[group_of(self._object)]:
             yield _Law.from_parent(self, name=law.id)
 
     def finding(self, law: str) -> Any:

@@ -6,7 +6,7 @@ from memcheck_faults import FAULTS, make, torch_policy
 from memcheck_policies import GRU, RIGHT, right_policy
 
 from throughtime.proof.memcheck import POLICY_LAWS, Settings, check_policy
-from throughtime.proof.memcheck._case import UNFORESEEN
+from throughtime.proof.memcheck.policy._case import UNFORESEEN
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NaN in NumPy

@@ -1,21 +1,24 @@
 """`memcheck`: one call for policies, environments and rollouts of any framework."""
 
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Mapping
 from typing import Any
 
 from throughtime.core import ConfigError
+from throughtime.envs import Environment
 from throughtime.proof.memcheck.adapters import adapt
+from throughtime.proof.memcheck.environment import ENVIRONMENT_LAWS, StatefulEnvironments, check_environment
 from throughtime.proof.memcheck.law import Findings, Law
-from throughtime.proof.memcheck.policy import Settings, check_policy
-from throughtime.proof.memcheck.policy_laws import POLICY_LAWS
+from throughtime.proof.memcheck.policy import POLICY_LAWS, Settings, check_policy
 from throughtime.proof.memcheck.report import Report
+from throughtime.proof.memcheck.rollout import ROLLOUT_LAWS, Rollout, check_rollout
 
-# The modules of the other groups are loaded when they are needed.
-_ENVIRONMENT = ("environment", "check_environment", "environment_laws", "ENVIRONMENT_LAWS")
-_ROLLOUT = ("rollout_check", "check_rollout", "rollout_laws", "ROLLOUT_LAWS")
+LAWS: Mapping[str, tuple[Law, ...]] = {
+    "policy": POLICY_LAWS,
+    "environment": ENVIRONMENT_LAWS,
+    "rollout": ROLLOUT_LAWS,
+}
+"""The laws of each group, in the order in which they are checked."""
 
-GROUPS = ("policy", "environment", "rollout")
 _ARGUMENT = {"policy": "policy", "environment": "env", "rollout": "rollout"}
 
 
@@ -64,9 +67,10 @@ def memcheck(
         settings = Settings(time, batch, seed, timeout, tolerance)
         groups["policy"] = check_policy(policy, env, observation_shape=observation_shape, settings=settings)
     if env is not None:
-        groups["environment"] = _function(_ENVIRONMENT)(env, seed=seed, timeout=timeout)
+        stepped = StatefulEnvironments(env, batch) if isinstance(env, Environment) else env
+        groups["environment"] = check_environment(stepped, seed=seed, timeout=timeout)
     if rollout is not None:
-        groups["rollout"] = _function(_ROLLOUT)(rollout, policy)
+        groups["rollout"] = check_rollout(rollout, policy)
     return Report(groups)
 
 
@@ -82,24 +86,8 @@ def memcheck_any(target: Any, **options: Any) -> Report:
 
 def group_of(target: Any) -> str:
     """Which laws speak of an object: "policy", "environment" or "rollout"."""
-    if type(target).__name__ == "Rollout":
+    if isinstance(target, Rollout):
         return "rollout"
     if callable(getattr(target, "reset", None)) and hasattr(target, "action_space") and hasattr(target, "step"):
         return "environment"
     return "policy"
-
-
-def all_laws(group: str) -> tuple[Law, ...]:
-    """The laws of a group, in the order in which they are checked."""
-    if group == "policy":
-        return POLICY_LAWS
-    names = _ENVIRONMENT if group == "environment" else _ROLLOUT
-    return getattr(_module(names[2]), names[3])
-
-
-def _function(names: tuple[str, str, str, str]) -> Callable[..., Findings]:
-    return getattr(_module(names[0]), names[1])
-
-
-def _module(name: str) -> Any:
-    return import_module(f"throughtime.proof.memcheck.{name}")

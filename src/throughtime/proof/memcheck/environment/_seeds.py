@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any
 
-from throughtime.proof.memcheck import environment_laws as laws
-from throughtime.proof.memcheck.environment_probe import Probe, Trace
-from throughtime.proof.memcheck.environment_values import row, same
+from throughtime.proof.memcheck.environment import laws
+from throughtime.proof.memcheck.environment._probe import Probe, Trace
+from throughtime.proof.memcheck.environment._values import row, same
 from throughtime.proof.memcheck.law import Finding
 
 SEEDS = 20

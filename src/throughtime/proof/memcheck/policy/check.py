@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from throughtime.core import ConfigError
-from throughtime.proof.memcheck import policy_laws as laws
-from throughtime.proof.memcheck._case import Case
-from throughtime.proof.memcheck._check_batch import check_batch
-from throughtime.proof.memcheck._check_form import check_form
-from throughtime.proof.memcheck._check_memory import check_memory
-from throughtime.proof.memcheck._check_resets import check_resets
-from throughtime.proof.memcheck._check_time import check_time
-from throughtime.proof.memcheck._gradients import check_gradient
-from throughtime.proof.memcheck._observations import observation_source
-from throughtime.proof.memcheck._probe import Probe, Settings, UnansweredError
 from throughtime.proof.memcheck.law import Finding, Findings
+from throughtime.proof.memcheck.policy import laws
+from throughtime.proof.memcheck.policy._case import Case
+from throughtime.proof.memcheck.policy._check_batch import check_batch
+from throughtime.proof.memcheck.policy._check_form import check_form
+from throughtime.proof.memcheck.policy._check_memory import check_memory
+from throughtime.proof.memcheck.policy._check_resets import check_resets
+from throughtime.proof.memcheck.policy._check_time import check_time
+from throughtime.proof.memcheck.policy._gradients import check_gradient
+from throughtime.proof.memcheck.policy._observations import observation_source
+from throughtime.proof.memcheck.policy._probe import Probe, Settings, UnansweredError
 
 
 def check_policy(

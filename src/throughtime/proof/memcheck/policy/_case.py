@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from throughtime.proof.memcheck._meter import Difference, Meter
-from throughtime.proof.memcheck._observations import Draw
-from throughtime.proof.memcheck._probe import Path, Probe, Run, UnansweredError, at
 from throughtime.proof.memcheck.law import Finding, Law
+from throughtime.proof.memcheck.policy._meter import Difference, Meter
+from throughtime.proof.memcheck.policy._observations import Draw
+from throughtime.proof.memcheck.policy._probe import Path, Probe, Run, UnansweredError, at
 
 UNFORESEEN = "what the policy gave could not be compared"
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from throughtime.proof.memcheck.advantages import AdvantageCase, matching_variants
 from throughtime.proof.memcheck.law import Finding, Findings, Law
+from throughtime.proof.memcheck.rollout.advantages import AdvantageCase, matching_variants
 
 _WHY = (
     "The expected numbers are derived by hand, line by line, in `advantage_fixtures`. A function that gives others "

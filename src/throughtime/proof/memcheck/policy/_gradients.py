@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from throughtime.proof.memcheck import _trees as trees
-from throughtime.proof.memcheck import policy_laws as laws
-from throughtime.proof.memcheck._case import Case, Held, NotChecked, Outcome
-from throughtime.proof.memcheck._meter import FACTOR, FLOOR, Difference
-from throughtime.proof.memcheck._probe import UnansweredError, at, has_floats, joined, poisoned
+from throughtime.proof.memcheck.policy import laws
+from throughtime.proof.memcheck.policy._case import Case, Held, NotChecked, Outcome
+from throughtime.proof.memcheck.policy._meter import FACTOR, FLOOR, Difference
+from throughtime.proof.memcheck.policy._probe import UnansweredError, at, has_floats, joined, poisoned
 
 NONE = "the policy has no gradient(state, obs, resets, weights)"
 

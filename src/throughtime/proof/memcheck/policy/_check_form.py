@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from throughtime.proof.memcheck import _trees as trees
-from throughtime.proof.memcheck import policy_laws as laws
-from throughtime.proof.memcheck._case import Case, Outcome
-from throughtime.proof.memcheck._meter import Difference
-from throughtime.proof.memcheck._probe import Path, RefusedError, UnansweredError, at
+from throughtime.proof.memcheck.policy import laws
+from throughtime.proof.memcheck.policy._case import Case, Outcome
+from throughtime.proof.memcheck.policy._meter import Difference
+from throughtime.proof.memcheck.policy._probe import Path, RefusedError, UnansweredError, at
 
 
 def check_form(case: Case) -> None:

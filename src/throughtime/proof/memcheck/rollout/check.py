@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from throughtime.proof.memcheck import rollout_flags as flags
-from throughtime.proof.memcheck import rollout_laws as laws
-from throughtime.proof.memcheck import rollout_loss
 from throughtime.proof.memcheck.law import Finding, Findings, Law
-from throughtime.proof.memcheck.rollout import Rollout
-from throughtime.proof.memcheck.rollout_arrays import MissingError, arrays_of
-from throughtime.proof.memcheck.rollout_policy import Replayer
-from throughtime.proof.memcheck.rollout_replay import Replays
-from throughtime.proof.memcheck.rollout_sequences import Pieces
+from throughtime.proof.memcheck.rollout import _flags as flags
+from throughtime.proof.memcheck.rollout import _loss as rollout_loss
+from throughtime.proof.memcheck.rollout import laws
+from throughtime.proof.memcheck.rollout._arrays import MissingError, arrays_of
+from throughtime.proof.memcheck.rollout._policy import Replayer
+from throughtime.proof.memcheck.rollout._replay import Replays
+from throughtime.proof.memcheck.rollout._sequences import Pieces
+from throughtime.proof.memcheck.rollout.data import Rollout
 
 # What a law builds on: where that is broken, it would only say the same once more.
 BUILDS_ON: dict[Law, tuple[Law, ...]] = {

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from throughtime.proof.memcheck import rollout_laws as laws
-from throughtime.proof.memcheck.advantages import AdvantageCase, advantages_of, matching_variants
 from throughtime.proof.memcheck.law import Finding
-from throughtime.proof.memcheck.rollout import Rollout
-from throughtime.proof.memcheck.rollout_arrays import (
+from throughtime.proof.memcheck.rollout import laws
+from throughtime.proof.memcheck.rollout._arrays import (
     MissingError,
     ShapeFault,
     at,
@@ -17,6 +15,8 @@ from throughtime.proof.memcheck.rollout_arrays import (
     trained,
     worst,
 )
+from throughtime.proof.memcheck.rollout.advantages import AdvantageCase, advantages_of, matching_variants
+from throughtime.proof.memcheck.rollout.data import Rollout
 
 NUMBERS = (
     "observations",

@@ -12,7 +12,7 @@ from throughtime.agents import PPO, Policy, PolicyState, TrainState
 from throughtime.agents.network import NetworkState
 from throughtime.agents.rollout import Rollout as Acted
 from throughtime.core import select_rows
-from throughtime.proof.memcheck.rollout import Rollout, Sequences
+from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
 
 
 class NetworkPolicy:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from throughtime.proof.memcheck import environment_laws as laws
-from throughtime.proof.memcheck.environment_probe import Probe, Trace
-from throughtime.proof.memcheck.environment_returned import final_of
-from throughtime.proof.memcheck.environment_values import row, same
+from throughtime.proof.memcheck.environment import laws
+from throughtime.proof.memcheck.environment._probe import Probe, Trace
+from throughtime.proof.memcheck.environment._returned import final_of
+from throughtime.proof.memcheck.environment._values import row, same
 from throughtime.proof.memcheck.law import Finding
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from throughtime.proof.memcheck import rollout_laws as laws
 from throughtime.proof.memcheck.law import Finding
-from throughtime.proof.memcheck.rollout import Rollout
-from throughtime.proof.memcheck.rollout_arrays import (
+from throughtime.proof.memcheck.rollout import laws
+from throughtime.proof.memcheck.rollout._arrays import (
     MissingError,
     at,
     ended,
@@ -18,7 +17,8 @@ from throughtime.proof.memcheck.rollout_arrays import (
     trained,
     worst,
 )
-from throughtime.proof.memcheck.rollout_policy import Replay, Replayer, outputs_of, replay, stored_states
+from throughtime.proof.memcheck.rollout._policy import Replay, Replayer, outputs_of, replay, stored_states
+from throughtime.proof.memcheck.rollout.data import Rollout
 
 
 class Replays:

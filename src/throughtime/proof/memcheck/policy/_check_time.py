@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from throughtime.proof.memcheck import policy_laws as laws
-from throughtime.proof.memcheck._case import Case, Held, NotChecked, Outcome
-from throughtime.proof.memcheck._probe import Path, RefusedError, at, has_floats, joined, poisoned
+from throughtime.proof.memcheck.policy import laws
+from throughtime.proof.memcheck.policy._case import Case, Held, NotChecked, Outcome
+from throughtime.proof.memcheck.policy._probe import Path, RefusedError, at, has_floats, joined, poisoned
 
 
 def check_time(case: Case) -> None:

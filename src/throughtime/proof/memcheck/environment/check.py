@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from throughtime.proof.memcheck import environment_laws as laws
-from throughtime.proof.memcheck import environment_returned as returned
-from throughtime.proof.memcheck import environment_seeds as seeds
-from throughtime.proof.memcheck.environment_episodes import Episodes
-from throughtime.proof.memcheck.environment_probe import FailedError, Probe, Trace, Worker
-from throughtime.proof.memcheck.environment_values import row, same
+from throughtime.proof.memcheck.environment import _returned as returned
+from throughtime.proof.memcheck.environment import _seeds as seeds
+from throughtime.proof.memcheck.environment import laws
+from throughtime.proof.memcheck.environment._episodes import Episodes
+from throughtime.proof.memcheck.environment._probe import FailedError, Probe, Trace, Worker
+from throughtime.proof.memcheck.environment._values import row, same
 from throughtime.proof.memcheck.law import Finding, Findings
 
 SECOND_RUN = 200  # steps repeated under the same seed
@@ -36,18 +36,14 @@ def check_environment(
             an earlier episode leaves behind from what no seed decides; else it tries to copy the environment.
         steps: how many steps of the environment are recorded.
         seed: of the main run.
-        timeout: seconds that one call may take. A call that takes longer is left behind in its thread.
+        timeout: seconds that one call may take; 0 for no limit.
         time_limit: steps after which an episode is truncated; where None, what the environment's `spec` says.
         actions: makes an action of an observation; None draws from the action space.
 
     Returns:
         One finding for each of `ENVIRONMENT_LAWS`, in that order.
     """
-    worker = Worker(timeout)
-    try:
-        return _check(env, worker, steps, seed, time_limit, actions)
-    finally:
-        worker.close()
+    return _check(env, Worker(timeout), steps, seed, time_limit, actions)
 
 
 def _check(

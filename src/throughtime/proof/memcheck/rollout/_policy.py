@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from throughtime.proof.memcheck.rollout import Rollout
-from throughtime.proof.memcheck.rollout_arrays import MissingError, at, leaves, need
+from throughtime.proof.memcheck.rollout._arrays import MissingError, at, leaves, need
+from throughtime.proof.memcheck.rollout.data import Rollout
 
 
 class Replayer:

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from throughtime.proof.memcheck import rollout_laws as laws
 from throughtime.proof.memcheck.law import Finding
-from throughtime.proof.memcheck.rollout import Rollout, Sequences
-from throughtime.proof.memcheck.rollout_arrays import (
+from throughtime.proof.memcheck.rollout import laws
+from throughtime.proof.memcheck.rollout._arrays import (
     PER_STEP,
     MissingError,
     at,
@@ -15,7 +14,8 @@ from throughtime.proof.memcheck.rollout_arrays import (
     need,
     row_errors,
 )
-from throughtime.proof.memcheck.rollout_policy import Replayer, stored_states
+from throughtime.proof.memcheck.rollout._policy import Replayer, stored_states
+from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
 
 Places = set[tuple[int, int]]  # (step, row) pairs
 
@@ -38,7 +38,7 @@ class Pieces:
         if self.sequences.steps is None and not names:
             raise MissingError("needs sequences.observations, or sequences.steps with sequences.rows")
         self.cells = {name: _Cells(getattr(rollout, name), getattr(self.sequences, name)) for name in names}
-        lead = self.sequences.steps if not names else next(iter(self.cells.values())).sequences
+        lead: Any = self.sequences.steps if not names else next(iter(self.cells.values())).sequences
         self.L, self.N = lead.shape
         mask = self.sequences.mask
         self.real = np.ones((self.L, self.N), bool) if mask is None else mask
@@ -229,7 +229,7 @@ class _Cells:
                 raise MissingError(f"the sequences' steps have shape {b.shape[2:]}, the rollout's {a.shape[2:]}")
         self.rollout = _contents([a for a, _ in pairs])
         self.sequences = _contents([b.astype(a.dtype) for a, b in pairs])
-        self.places: dict[bytes, list[tuple[int, int]]] = {}
+        self.places: dict[Any, list[tuple[int, int]]] = {}
         for place in np.ndindex(self.rollout.shape):
             self.places.setdefault(self.rollout[place], []).append((place[0], place[1]))
 

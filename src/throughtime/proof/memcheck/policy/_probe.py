@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from throughtime.proof.memcheck import _trees as trees
-from throughtime.proof.memcheck import policy_laws as laws
 from throughtime.proof.memcheck._time_limit import TookTooLong, within
 from throughtime.proof.memcheck.law import Finding, Law
+from throughtime.proof.memcheck.policy import laws
 
 Path = Literal["step", "sequence"]
 

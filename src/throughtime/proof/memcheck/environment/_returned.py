@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from throughtime.proof.memcheck import environment_laws as laws
-from throughtime.proof.memcheck.environment_probe import Probe, Trace
-from throughtime.proof.memcheck.environment_values import contains, describe_mismatch, first_not_finite, row
+from throughtime.proof.memcheck.environment import laws
+from throughtime.proof.memcheck.environment._probe import Probe, Trace
+from throughtime.proof.memcheck.environment._values import contains, describe_mismatch, first_not_finite, row
 from throughtime.proof.memcheck.law import Finding
 
 

@@ -1,14 +1,13 @@
 """Runs an environment, single or vector, under a time-out, and records what it returned."""
 
-import queue
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from throughtime.proof.memcheck.environment_values import copied, same
+from throughtime.proof.memcheck._time_limit import TookTooLong, within
+from throughtime.proof.memcheck.environment._values import copied, same
 
 
 class FailedError(Exception):
@@ -16,48 +15,33 @@ class FailedError(Exception):
 
 
 class Worker:
-    """Calls functions in a thread of its own, so that one that never returns can be left behind.
+    """Calls the environment's functions, each within a time limit; after a hang it calls nothing any more.
 
     Args:
-        timeout: seconds that a call may take.
+        timeout: seconds that a call may take; 0 for no limit.
     """
 
     def __init__(self, timeout: float):
         self.timeout, self.hung = timeout, False
-        self._tasks: queue.SimpleQueue = queue.SimpleQueue()
-        self._results: queue.SimpleQueue = queue.SimpleQueue()
-        threading.Thread(target=self._run, daemon=True).start()
 
     def call(self, name: str, function: Callable, *arguments: Any, **settings: Any) -> Any:
         """What the function returns.
 
         Raises:
-            FailedError: it raised, or did not return in time; after that no call is made any more.
+            FailedError: it raised, or did not return in time.
         """
         if self.hung:
             raise FailedError("the environment did not return from an earlier call")
-        self._tasks.put((function, arguments, settings))
         try:
-            good, result = self._results.get(timeout=self.timeout)
-        except queue.Empty:
+            return within(self.timeout, lambda: function(*arguments, **settings))
+        except TookTooLong:
             self.hung = True
             raise FailedError(f"{name} did not return within {self.timeout:g} s") from None
-        if good:
-            return result
-        said = str(result).strip().split("\n")[0]
-        raise FailedError(f"{name} raised {type(result).__name__}" + (f": {said}" if said else ""))
-
-    def close(self) -> None:
-        """Ends the thread, unless it hangs."""
-        self._tasks.put(None)
-
-    def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            function, arguments, settings = task
-            try:
-                self._results.put((True, function(*arguments, **settings)))
-            except BaseException as error:  # whatever the user's code raises is a finding, SystemExit too
-                self._results.put((False, error))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever the user's code raises is a finding, SystemExit too
+            said = str(error).strip().split("\n")[0]
+            raise FailedError(f"{name} raised {type(error).__name__}" + (f": {said}" if said else "")) from error
 
 
 @dataclass

@@ -5,14 +5,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from throughtime.envs import Box, Discrete, Environment, Space, VectorEnvironment
+from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Space, VectorEnvironment
 
 
 class NumpySpace:
     """A space of throughtime with the methods that a Gymnasium space has.
 
     Args:
-        space: `Box` (float32) or `Discrete` (int32).
+        space: `Box` (float32), `Discrete` or `MultiDiscrete` (int32).
         batch: B, for arrays `[B, ...]`; None for single ones.
     """
 
@@ -31,7 +31,7 @@ class NumpySpace:
         """Shape, dtype, and bounds."""
         if not hasattr(x, "shape") or tuple(x.shape) != self.shape or x.dtype != self.dtype:
             return False
-        low, high = (self.low, self.high) if isinstance(self.space, Box) else (0, self.space.n - 1)
+        low, high = (self.low, self.high) if isinstance(self.space, Box) else (0, _counts(self.space) - 1)
         return bool(((x >= low) & (x <= high)).all())
 
     def seed(self, seed: int | None = None) -> None:
@@ -40,11 +40,16 @@ class NumpySpace:
 
     def sample(self) -> np.ndarray:
         """Uniform; a normal one in an unbounded box."""
-        if isinstance(self.space, Discrete):
-            return self._rng.integers(self.space.n, size=self.shape, dtype=np.int32)
+        if not isinstance(self.space, Box):
+            return self._rng.integers(_counts(self.space), size=self.shape, dtype=np.int32)
         if np.isfinite([self.space.low, self.space.high]).all():
             return self._rng.uniform(self.space.low, self.space.high, self.shape).astype(np.float32)
         return self._rng.normal(size=self.shape).astype(np.float32)
+
+
+def _counts(space: Discrete | MultiDiscrete) -> np.ndarray:
+    """How many values each discrete number may have."""
+    return np.asarray(space.sizes if isinstance(space, MultiDiscrete) else space.n)
 
 
 class StatefulEnvironments:

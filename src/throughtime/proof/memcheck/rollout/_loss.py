@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from throughtime.proof.memcheck import rollout_laws as laws
 from throughtime.proof.memcheck.law import Finding
-from throughtime.proof.memcheck.rollout import Sequences
-from throughtime.proof.memcheck.rollout_arrays import PER_STEP, MissingError, leaves, need
+from throughtime.proof.memcheck.rollout import laws
+from throughtime.proof.memcheck.rollout._arrays import PER_STEP, MissingError, leaves, need
+from throughtime.proof.memcheck.rollout.data import Sequences
 
 Loss = Callable[[Sequences], Any]
 

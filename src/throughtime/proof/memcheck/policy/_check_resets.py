@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from throughtime.proof.memcheck import policy_laws as laws
-from throughtime.proof.memcheck._case import Case, Held, NotChecked, Outcome
-from throughtime.proof.memcheck._meter import Difference
-from throughtime.proof.memcheck._probe import Path, RefusedError, at, has_floats, joined, poisoned, with_rows
 from throughtime.proof.memcheck.law import Law
+from throughtime.proof.memcheck.policy import laws
+from throughtime.proof.memcheck.policy._case import Case, Held, NotChecked, Outcome
+from throughtime.proof.memcheck.policy._meter import Difference
+from throughtime.proof.memcheck.policy._probe import Path, RefusedError, at, has_floats, joined, poisoned, with_rows
 
 MIDDLE = (laws.PER_ROW, laws.NOT_EARLY, laws.ACTS, laws.BEFORE_READING, laws.FRESH)
 FRESHLY = "as from a fresh start"

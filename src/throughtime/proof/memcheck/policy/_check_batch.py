@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from throughtime.proof.memcheck import _trees as trees
-from throughtime.proof.memcheck import policy_laws as laws
-from throughtime.proof.memcheck._case import Case, NotChecked, Outcome
-from throughtime.proof.memcheck._meter import Difference
-from throughtime.proof.memcheck._probe import Path, Run, UnansweredError, at, with_rows
 from throughtime.proof.memcheck.law import Law
+from throughtime.proof.memcheck.policy import laws
+from throughtime.proof.memcheck.policy._case import Case, NotChecked, Outcome
+from throughtime.proof.memcheck.policy._meter import Difference
+from throughtime.proof.memcheck.policy._probe import Path, Run, UnansweredError, at, with_rows
 
 ORDER = (laws.TIME_STAYS, laws.ROWS, laws.ORDER, laws.SIZE)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from throughtime.core import ConfigError
-from throughtime.proof.memcheck.rollout import Rollout, Sequences
+from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
 
 
 class Sb3RecurrentPolicy:

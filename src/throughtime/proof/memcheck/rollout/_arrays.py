@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from throughtime.proof.memcheck.rollout import Rollout, Sequences
+from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
 
 FLAGS = ("resets", "terminated", "truncated", "mask")
 PER_STEP = ("actions", "log_probs", "values", "rewards", "advantages", "returns")  # of rollouts and sequences alike

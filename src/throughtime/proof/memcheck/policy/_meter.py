@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from throughtime.proof.memcheck import _trees as trees
-from throughtime.proof.memcheck._probe import Path, Probe, Run, at
+from throughtime.proof.memcheck.policy._probe import Path, Probe, Run, at
 
 DRAWS = 3
 FACTOR = 50.0  # times what the disturbance did
