@@ -41,9 +41,8 @@ def false_alarms(count: int, seed: int) -> int:
         kinds[kind] += 1
         for finding in memcheck(policy).broken:
             alarms += 1
-            print(
-                f"false alarm: {kind} (seed {number}) {finding.law.id}: {finding.expected}; {finding.got}; {finding.where}"
-            )
+            print(f"false alarm: {kind}, seed {number}, {finding.law.id}")
+            print(f"  expected {finding.expected}; got {finding.got}; {finding.where}")
         if number % 10 == 9:
             jax.clear_caches()
             print(f"{number - seed + 1} checked", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from memcheck_faults import FAULTS, make, torch_policy
 from memcheck_policies import GRU, RIGHT, right_policy
+from memcheck_zoo import random_policy
 
 from throughtime.proof.memcheck import POLICY_LAWS, Settings, check_policy
 from throughtime.proof.memcheck.policy._case import UNFORESEEN
@@ -53,6 +54,15 @@ def test_random_right_policies_break_nothing(seeds):
         found = check_policy(right_policy(seed))
         assert not found.broken, (seed, found.broken)
         assert not any(UNFORESEEN in finding.note for finding in found)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("seeds", [range(first, first + 20) for first in range(0, 200, 20)], ids=str)
+def test_random_right_policies_of_all_kinds_break_nothing(seeds):
+    for seed in seeds:
+        kind, policy = random_policy(seed)
+        assert not check_policy(policy).broken, (kind, seed)
 
 
 @pytest.mark.parametrize("missing", ["step", "sequence"])

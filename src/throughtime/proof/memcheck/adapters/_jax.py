@@ -36,11 +36,11 @@ class JaxPolicy:
         observation_space: Any = None,
     ):
         self._initial = initial_state
-        self._step = jax.jit(step)
+        self._step = _quick_jit(step)
         self._traceable = sequence or _scan(step)
-        self._sequence = jax.jit(self._traceable)
-        self._unbroken = None if unbroken is None else jax.jit(unbroken)
-        self._gradient = jax.jit(jax.grad(self._weighted, argnums=1))
+        self._sequence = _quick_jit(self._traceable)
+        self._unbroken = None if unbroken is None else _quick_jit(unbroken)
+        self._gradient = _quick_jit(jax.grad(self._weighted, argnums=1))
         self.observation_shape, self.observation_space = observation_shape, observation_space
 
     def initial_state(self, batch: int) -> Any:
@@ -65,6 +65,11 @@ class JaxPolicy:
         _, outs = self._traceable(state, obs, resets)
         pairs = zip(jax.tree.leaves(outs), jax.tree.leaves(weights), strict=True)
         return sum(jnp.sum(w * out) for out, w in pairs if jnp.issubdtype(out.dtype, jnp.floating))
+
+
+def _quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` that compiles in half the time, for programs that run a few times on small arrays."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def reset_by_rows(initial_state: Callable[[int], Any], state: Any, reset: Any) -> Any:

@@ -111,13 +111,15 @@ def _last_step(case: Case, path: Path) -> Outcome:
     last, half = case.T - 1, case.half
     ended = case.probe.run(path, case.fresh(), case.obs, case.resets([last]))
     goes_on = at(case.other, slice(half))
-    fresh = case.probe.run(path, case.fresh(), joined(at(case.obs, slice(last, None)), goes_on)).outs
+    # As long as the whole: few distinct shapes, so that compiled policies compile few times.
+    new = joined(at(case.obs, slice(last, None)), at(case.other, slice(last)))
+    fresh = case.probe.run(path, case.fresh(), new).outs
     if difference := case.meter.difference(_until(fresh, 1), [out[last:] for out in ended.outs], step=last):
         return difference
     if case.is_broken(laws.CHUNKS):
         return None
     after = case.probe.run(path, ended.state, goes_on).outs
-    difference = case.meter.difference([out[1:] for out in fresh], after, since=1, step=case.T)
+    difference = case.meter.difference([out[1 : half + 1] for out in fresh], after, since=1, step=case.T)
     return difference and difference._replace(where=f"{difference.where}, going on from the state")
 
 

@@ -97,8 +97,8 @@ class Meter:
         a, b = expected[i][t, row].ravel(), got[i][t, row].ravel()
         gap = _gap(a, b)
         j = int(np.argmax(gap))
-        name = f", output {self._names[i]!r}" if self._names[i] else ""
         element = f"[{j}]" if gap.size > 1 else ""
+        name = f", out {self._names[i]!r}" if self._names[i] else ", out" if element else ""
         limit = self.tolerances(i, t + 1, since)[t]
         return Difference(
             f"{a[j]:.6g}",
