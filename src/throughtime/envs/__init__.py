@@ -8,6 +8,7 @@ from throughtime.envs.base import Tables as Tables
 from throughtime.envs.registry import ENVIRONMENTS as ENVIRONMENTS
 from throughtime.envs.registry import EnvironmentEntry as EnvironmentEntry
 from throughtime.envs.registry import make as make
+from throughtime.envs.revealed import Revealed as Revealed
 from throughtime.envs.suite import CartPole as CartPole
 from throughtime.envs.suite import Pendulum as Pendulum
 from throughtime.envs.suite import Tiger as Tiger

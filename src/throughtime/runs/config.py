@@ -5,7 +5,7 @@ from importlib import resources
 
 from throughtime.agents import NetworkConfig, PPOConfig
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS, Environment, make
+from throughtime.envs import ENVIRONMENTS, Environment, Revealed, make
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
 
@@ -20,6 +20,8 @@ class EnvConfig:
     """A name that `throughtime envs` lists."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Its options, e.g. length for t-maze."""
+    reveal: bool = False
+    """Shows the hidden state beside the observation: what a policy could do if nothing were hidden."""
 
     def build(self) -> Environment:
         """The environment itself.
@@ -27,11 +29,14 @@ class EnvConfig:
         Raises:
             ConfigError: an unknown name or option, or an impossible value.
         """
-        return make(self.name, **self.options)
+        env = make(self.name, **self.options)
+        return Revealed(env) if self.reveal else env
 
     @classmethod
     def of(cls, env: Environment) -> "EnvConfig":
         """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
+        if isinstance(env, Revealed):
+            return replace(cls.of(env.env), reveal=True)
         entry = ENVIRONMENTS.get(env.name)
         if entry is None or type(env) is not entry.build:
             return cls(env.name)

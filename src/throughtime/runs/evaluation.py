@@ -59,7 +59,7 @@ def evaluate(
         ConfigError: no episodes, or an environment whose episodes need not end.
         NonFiniteError: a reward that is NaN or infinite.
     """
-    limit = _step_limit(env)
+    limit = step_limit(env)
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}", "A mean needs at least one episode.", "Give 1 or more.")
     # Equal batches, so that one compiled program serves all.
@@ -146,7 +146,7 @@ def record_episode(policy: Policy, env: Environment, *, seed: int = 0) -> Episod
         env: where.
         seed: of the episode.
     """
-    limit = _step_limit(env)
+    limit = step_limit(env)
     record, ended = jax.device_get(_record(policy, VectorEnvironment(env, 1), limit, jax.random.key(seed)))
     T = int(np.argmax(ended)) + 1
     arrays: list[Any] = [None if x is None else x[:T, 0] for x in record]
@@ -182,7 +182,12 @@ def _record(policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArra
     return jax.lax.scan(body, carry, jax.random.split(key_steps, limit))[1]
 
 
-def _step_limit(env: Environment) -> int:
+def step_limit(env: Environment) -> int:
+    """The most steps of an episode.
+
+    Raises:
+        ConfigError: there is no such number.
+    """
     limit = env.max_episode_steps
     if limit is None:
         raise ConfigError(
