@@ -80,6 +80,8 @@ ProgressCallback = Callable[[str, int, Progress], None]
 
 def memory_label(config: RunConfig) -> str:
     """A memory as people write it."""
+    if config.env.reveal:
+        return "sees the state"
     name, taps = config.network.memory, config.network.memory_options.get("taps")
     if name == "none":
         return "no memory"

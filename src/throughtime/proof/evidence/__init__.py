@@ -10,6 +10,7 @@ from throughtime.proof.evidence.intervention import MemoryHorizon as MemoryHoriz
 from throughtime.proof.evidence.intervention import memory_horizon as memory_horizon
 from throughtime.proof.evidence.parity import Parity as Parity
 from throughtime.proof.evidence.parity import replay_parity as replay_parity
+from throughtime.proof.evidence.prove import load_subject as load_subject
 from throughtime.proof.evidence.prove import prove as prove
 from throughtime.proof.evidence.recording import Recording as Recording
 from throughtime.proof.evidence.recording import record as record

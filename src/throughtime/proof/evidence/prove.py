@@ -72,7 +72,12 @@ def prove(
         )
     tell = stage or (lambda words: None)
     tell("loading")
-    agent, twins = _load(subject, env)
+    subject = load_subject(subject, env=env)
+    if isinstance(subject, Run):
+        # A single run is the agent that is asked about, whatever it was trained for.
+        agent, twins = Entry("memory", memory_label(subject.config), (subject,)), twins_of(subject)
+    else:
+        agent, twins = _split(subject)
     task, first = agent.runs[0].env, agent.runs[0]
     limit = step_limit(task)
     tell("scoring the agent and its twins")
@@ -143,32 +148,45 @@ def _look(run: Run, limit: int, episodes: int, seed: int, tell: Stage) -> _Looke
     return _Looked(parity, recording, ablations, horizon)
 
 
-def _load(
-    subject: Run | Comparison | str | os.PathLike[str], env: Environment | None
-) -> tuple[Entry, tuple[Entry, ...]]:
+def load_subject(
+    subject: Run | Comparison | str | os.PathLike[str], *, env: Environment | None = None
+) -> Run | Comparison:
+    """A run or a comparison from its folder; what is loaded already is returned as it is.
+
+    Args:
+        subject: a run, a comparison, or the folder of one (or a checkpoint).
+        env: the environment, where a run was trained on one that has no name in the registry.
+
+    Raises:
+        ConfigError: an environment that cannot be built.
+        RunFolderError: no run folder, or none of its runs has a checkpoint.
+        CheckpointError: a damaged checkpoint, or none.
+    """
+    if isinstance(subject, Run | Comparison):
+        return subject
+    path = Path(subject)
+    try:
+        return load_comparison(path) if is_comparison(path) else load_run(path, env=env)
+    except ConfigError as error:
+        if "environment" not in error.what:
+            raise
+        raise ConfigError(
+            f"The environment of {path} cannot be built.",
+            error.what,
+            "Where it is one of your own, give it: tt.prove(path, env=...). " + error.mend,
+        ) from error
+
+
+def _split(comparison: Comparison) -> tuple[Entry, tuple[Entry, ...]]:
     """The agent over its seeds, and its twins."""
-    if not isinstance(subject, Run | Comparison):
-        path = Path(subject)
-        try:
-            subject = load_comparison(path) if is_comparison(path) else load_run(path, env=env)
-        except ConfigError as error:
-            if "environment" not in error.what:
-                raise
-            raise ConfigError(
-                f"The environment of {path} cannot be built.",
-                error.what,
-                "Where it is one of your own, give it: tt.prove(path, env=...). " + error.mend,
-            ) from error
-    if isinstance(subject, Run):
-        return Entry("memory", memory_label(subject.config), (subject,)), twins_of(subject)
-    agent = next((entry for entry in subject.entries if entry.role == "memory"), None)
+    agent = next((entry for entry in comparison.entries if entry.role == "memory"), None)
     if agent is None:
         raise RunFolderError(
-            f"{subject.path} holds no run of the agent itself.",
+            f"{comparison.path} holds no run of the agent itself.",
             "There are only twins in it.",
-            f"Go on with `throughtime resume {subject.path}`, or name one run.",
+            f"Go on with `throughtime resume {comparison.path}`, or name one run.",
         )
-    return agent, tuple(entry for entry in subject.entries if entry.role != "memory")
+    return agent, tuple(entry for entry in comparison.entries if entry.role != "memory")
 
 
 def _seed(run: Run, seed: int | None) -> int:
