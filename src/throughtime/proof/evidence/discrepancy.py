@@ -81,7 +81,7 @@ def lambda_discrepancy(recording: Recording, discount: float) -> Discrepancy | N
     squares = (differences**2) @ shares
     variance = _jackknife(differences[1:])
     square = squares[0] - float(shares @ variance)
-    half = T_QUANTILE * float(np.sqrt(_jackknife(squares[1:])))
+    half = T_QUANTILE * float(np.sqrt(_jackknife(squares[1:, None])[0]))
     low, value, high = (float(np.sqrt(max(x, 0.0))) for x in (square - half, square, square + half))
     return Discrepancy(value, (low, high), int((visits.sum(axis=0) > 0).sum()), discount)
 

@@ -13,7 +13,7 @@ from throughtime.agents.rollout import Sequences, collect, start
 from throughtime.envs import Environment, VectorEnvironment
 from throughtime.rl import cut, join_starts
 
-PIECES = 4
+PIECES = 2
 LONGEST = 2048
 
 
@@ -34,8 +34,9 @@ class Parity(NamedTuple):
 def replay_parity(policy: Policy, env: Environment, *, seed: int = 0, environments: int = 16) -> Parity:
     """Acts through whole episodes and the resets between them, and recomputes it from the stored sequences.
 
-    The same check that stops a training before its first update (`agents/preflight.py`), with actions drawn, over two
-    of the longest episodes, in sequences that begin at stored states. It fails where acting carries another state than
+    The same check that stops a training before its first update (`agents/preflight.py`), with actions drawn, in two
+    sequences on end. Each holds two of the longest episodes whole, since what was never carried does not show in a
+    piece of an episode that begins at its stored state; the second begins at such a state within an episode. It fails where acting carries another state than
     the stored sequences say: one that is not carried, reset at the wrong step or never reset.
 
     Args:
@@ -44,7 +45,8 @@ def replay_parity(policy: Policy, env: Environment, *, seed: int = 0, environmen
         seed: of episodes and actions.
         environments: stepped side by side.
     """
-    piece = max(2, min(2 * (env.max_episode_steps or 128), LONGEST) // PIECES)
+    limit = env.max_episode_steps or 128
+    piece = max(2, min(2 * limit + (limit + 1) // 2, LONGEST))
     error = _error(policy, VectorEnvironment(env, environments), piece, jax.random.key(seed))
     return Parity(float(error), RESUMED_TOLERANCE, PIECES * piece, environments)
 

@@ -19,7 +19,7 @@ from throughtime.proof.evidence._intervals import t_interval
 
 Source = Literal["known", "twin"]
 RESAMPLES = 2_000
-Returns = Sequence[Float[np.ndarray, " N"]]
+Returns = Sequence[Float[np.ndarray, " _"]]
 
 
 class Share(NamedTuple):

@@ -66,11 +66,18 @@ def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("Memory's share", _share(record))]
     horizon, reach = record["horizon"], record["reach"]
     spread = "" if reach["low"] == reach["high"] else f" ({reach['low']} to {reach['high']})"
-    rows.append(("Memory horizon, by intervention", f"{reach['lag']}{spread} steps"))
+    rows.append(("Memory horizon, by intervention", f"{reach['lag']}{spread} step{'' if reach['lag'] == 1 else 's'}"))
     gradient = record["gradient_horizon"]
     if gradient is not None:
         rows.append(("Gradient horizon", f"{'at least ' * gradient['censored']}{gradient['lag']} steps"))
-    rows.append(("The task needs", "not known" if reach["required"] is None else f"{reach['required']} steps"))
+    rows.append(
+        (
+            "The task needs",
+            "not known"
+            if reach["required"] is None
+            else f"{reach['required']} step{'' if reach['required'] == 1 else 's'}",
+        )
+    )
     flips = horizon["flips"]
     if flips is not None and horizon["lag"] and flips[horizon["lag"]] is not None:
         rows.append(("Actions that change at the horizon", f"{flips[horizon['lag']]:.1%}"))
