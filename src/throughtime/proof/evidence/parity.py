@@ -36,8 +36,8 @@ def replay_parity(policy: Policy, env: Environment, *, seed: int = 0, environmen
 
     The same check that stops a training before its first update (`agents/preflight.py`), with actions drawn, in two
     sequences on end. Each holds two of the longest episodes whole, since what was never carried does not show in a
-    piece of an episode that begins at its stored state; the second begins at such a state within an episode. It fails where acting carries another state than
-    the stored sequences say: one that is not carried, reset at the wrong step or never reset.
+    piece of an episode that begins at its stored state; the second begins at such a state within an episode. It fails
+    where acting carries another state than the stored sequences say: not carried, reset wrongly or never reset.
 
     Args:
         policy: acts.
