@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from throughtime.memory import MEMORIES as MEMORIES
     from throughtime.memory import Memory as Memory
     from throughtime.memory import make_memory as make_memory
+    from throughtime.proof import prove as prove
     from throughtime.proof.memcheck import memcheck as memcheck
     from throughtime.runs import Run as Run
     from throughtime.runs import RunConfig as RunConfig
@@ -60,6 +61,7 @@ _HOMES = {
     "gradients": ("unfold",),
     "insight": ("draw",),
     "memory": ("MEMORIES", "Memory", "make_memory"),
+    "proof": ("prove",),
     "proof.memcheck": ("memcheck",),
     "runs": ("Run", "RunConfig", "evaluate", "load_run", "resume", "train"),
     "core.version": ("__version__",),

@@ -119,7 +119,7 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
     network = replace(arguments.network, memory_options={**tuned, **arguments.network.memory_options})
     return replace(
         defaults,
-        env=EnvConfig(name, chosen),
+        env=EnvConfig(name, chosen, defaults.env.reveal),
         network=network,
         ppo=arguments.ppo,
         total_steps=arguments.steps,

@@ -21,6 +21,7 @@ from throughtime.envs.registry import make as make
 from throughtime.envs.registry import make_from_file as make_from_file
 from throughtime.envs.registry import name_of as name_of
 from throughtime.envs.registry import stem as stem
+from throughtime.envs.revealed import Revealed as Revealed
 from throughtime.envs.solver import Bounds as Bounds
 from throughtime.envs.solver import solve as solve
 from throughtime.envs.solver import solve_memoryless as solve_memoryless

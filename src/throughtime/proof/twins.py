@@ -1,4 +1,4 @@
-"""An agent beside its twins: the same training, budget and seeds, without a memory and with a short window only."""
+"""An agent beside its twins, trained alike: without a memory, with a short window only, or seeing the hidden state."""
 
 import os
 from collections.abc import Callable
@@ -9,12 +9,16 @@ from typing import Literal, NamedTuple
 from throughtime.core import ConfigError, RunFolderError
 from throughtime.runs import Progress, Run, RunConfig, RunFolder, load_run, resume, train, with_memory
 from throughtime.runs.atomic import atomic_write
+from throughtime.runs.folder import EVIDENCE_FILE
 from throughtime.runs.toml import from_toml, to_toml
 
 CONFIG_FILE = "comparison.toml"
 
-Role = Literal["memory", "memoryless", "window"]
+Role = Literal["memory", "memoryless", "window", "state"]
 ROLES: tuple[Role, ...] = ("memory", "memoryless", "window")
+"""Those that `train --twins` trains."""
+TWINS_FOLDER = "twins"
+"""Where the twins of a single run lie, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +30,21 @@ class ComparisonConfig:
     seeds: tuple[int, ...] = (0,)
     """Training seeds, the same for each."""
     roles: tuple[Role, ...] = ROLES
-    """memory: as configured; memoryless: without one; window: a TDNN."""
+    """memory: as configured; memoryless: without one; window: a TDNN; state: without one, but it sees all."""
     window: int = 8
     """Inputs that the TDNN sees, the present one included."""
 
     def config(self, role: Role, seed: int) -> RunConfig:
         """The settings of one training."""
-        network = self.run.network
-        if role == "memoryless":
+        network, env = self.run.network, self.run.env
+        if role in ("memoryless", "state"):
             # One's own last action or reward is a step of memory too.
             network = replace(with_memory(network, "none"), previous_action=False, previous_reward=False)
         elif role == "window":
             network = with_memory(network, "tdnn", taps=self.window)
-        return replace(self.run, network=network, seed=seed)
+        if role == "state":
+            env = replace(env, reveal=True)
+        return replace(self.run, env=env, network=network, seed=seed)
 
     def label(self, role: Role) -> str:
         """What people call it: "GRU", "no memory", "TDNN, window 8"."""
@@ -46,6 +52,8 @@ class ComparisonConfig:
             return "no memory"
         if role == "window":
             return f"TDNN, window {self.window}"
+        if role == "state":
+            return "sees the state"
         return memory_label(self.run)
 
 
@@ -72,6 +80,8 @@ ProgressCallback = Callable[[str, int, Progress], None]
 
 def memory_label(config: RunConfig) -> str:
     """A memory as people write it."""
+    if config.env.reveal:
+        return "sees the state"
     name, taps = config.network.memory, config.network.memory_options.get("taps")
     if name == "none":
         return "no memory"
@@ -110,18 +120,63 @@ def compare(
             RunFolder.open(path).close()  # raises where another process is at work, before anything is deleted
         for path in old:
             RunFolder.create(path, overwrite=True).close()
-        (out / "report.html").unlink(missing_ok=True)
+        for name in ("report.html", EVIDENCE_FILE):
+            (out / name).unlink(missing_ok=True)
     else:
         refuse_existing(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(out / CONFIG_FILE) as file:
-            file.write(to_toml(config).encode())
-    except OSError as error:
-        raise RunFolderError(
-            f"{out} cannot be written.", f"{error.strerror or error}.", "Choose another --out."
-        ) from error
+    _write(out, config)
     return resume_comparison(out, progress=progress)
+
+
+def train_twins(path: str | os.PathLike[str], *, progress: ProgressCallback | None = None) -> Comparison:
+    """Trains the twins that a run or a comparison lacks: memoryless, short window, and one that sees the state.
+
+    Args:
+        path: a comparison's folder, to which they are added, or a run's, in whose `twins/` they go.
+        progress: called after each chunk.
+
+    Raises:
+        RunFolderError: no such folder, or a `twins/` of other settings in it.
+    """
+    path = Path(path)
+    if is_comparison(path):
+        config = _read(path)
+        missing = tuple(role for role in (*ROLES, "state") if role not in config.roles)
+        if missing:
+            _write(path, replace(config, roles=config.roles + missing))
+        return resume_comparison(path, progress=progress)
+    run = load_run(path).config
+    config = ComparisonConfig(run, (run.seed,), ("memoryless", "window", "state"))
+    out = path / TWINS_FOLDER
+    if not is_comparison(out):
+        return compare(config, out, progress=progress)
+    if _read(out) != config:
+        raise RunFolderError(
+            f"{out} holds the twins of other settings.", "They would be no twins of this run.", f"Move {out} away."
+        )
+    return resume_comparison(out, progress=progress)
+
+
+def twins_of(run: Run) -> tuple[Entry, ...]:
+    """The twins of a single run, where they lie: beside it in a comparison, or in its own `twins/`.
+
+    Of those in a comparison, the ones with the run's own seed; without the run itself. None are trained.
+    """
+    if run.path is None:
+        return ()
+    path = run.path.resolve()
+    for out in (path / TWINS_FOLDER, path.parent.parent):
+        if is_comparison(out):
+            config = _read(out)
+            if replace(config.run, seed=run.config.seed) != run.config or run.config.seed not in config.seeds:
+                continue
+            entries = []
+            for role in config.roles:
+                twin = out / role / f"seed-{run.config.seed}"
+                if role != "memory" and _begun(twin):
+                    entries.append(Entry(role, config.label(role), (load_run(twin),)))
+            return tuple(entries)
+    return ()
 
 
 def refuse_existing(out: Path) -> None:
@@ -190,6 +245,17 @@ def load_comparison(out: str | os.PathLike[str]) -> Comparison:
     if not entries:
         raise RunFolderError(f"No run in {out} has a checkpoint.", "", f"Go on with `throughtime resume {out}`.")
     return Comparison(config, out, tuple(entries), None)
+
+
+def _write(out: Path, config: ComparisonConfig) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with atomic_write(out / CONFIG_FILE) as file:
+            file.write(to_toml(config).encode())
+    except OSError as error:
+        raise RunFolderError(
+            f"{out} cannot be written.", f"{error.strerror or error}.", "Choose another --out."
+        ) from error
 
 
 def _read(out: Path) -> ComparisonConfig:

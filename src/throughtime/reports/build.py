@@ -1,10 +1,13 @@
 """From trained runs to the data of a report."""
 
+import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,30 +16,35 @@ from throughtime.core import ConfigError
 from throughtime.core.version import __version__
 from throughtime.envs import Discrete, Environment, entry_of
 from throughtime.proof import Comparison, Entry
+from throughtime.proof.evidence.evidence import FORMAT as EVIDENCE_FORMAT
 from throughtime.proof.twins import memory_label
 from throughtime.reports.data import Ceilings, Curve, Episode, FlowHistory, Report, Role, Row
 from throughtime.reports.numbers import mean_over_seeds
 from throughtime.runs import Run, to_toml
+from throughtime.runs.folder import EVIDENCE_FILE
 
 CURVE_POINTS = 100
 
 
-def comparison_report(comparison: Comparison, command: str) -> Report:
+def comparison_report(comparison: Comparison, command: str, *, evidence: Mapping[str, Any] | None = None) -> Report:
     """The report on an agent and its twins.
 
     Args:
         comparison: what was trained.
         command: the command line that makes it again.
+        evidence: as `Evidence.record` gives it; by default what `prove` left in the folder.
     """
-    return _report(comparison.entries, command, to_toml(comparison.config))
+    evidence = evidence or left_evidence(comparison.entries, comparison.path)
+    return _report(comparison.entries, command, to_toml(comparison.config), evidence)
 
 
-def runs_report(runs: Sequence[Run], command: str) -> Report:
+def runs_report(runs: Sequence[Run], command: str, *, evidence: Mapping[str, Any] | None = None) -> Report:
     """The report on finished runs of one environment; runs that differ in their seed alone are taken together.
 
     Args:
         runs: at least one.
         command: the command line that makes it again.
+        evidence: as `Evidence.record` gives it; by default what `prove` left in the first run's folder.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -49,13 +57,16 @@ def runs_report(runs: Sequence[Run], command: str) -> Report:
         # A policy that reads its own last action or reward has one step of memory.
         if network.memory == "none" and not (network.previous_action or network.previous_reward):
             role = "memoryless"
+        if group[0].config.env.reveal:
+            role = "state"
         if labels.count(label) > 1:
             label += f" ({labels[:number].count(label) + 1})"
         entries.append(Entry(role, label, tuple(group)))
-    return _report(entries, command, to_toml(runs[0].config))
+    evidence = evidence or left_evidence(entries, runs[0].path)
+    return _report(entries, command, to_toml(runs[0].config), evidence)
 
 
-def _report(entries: Sequence[Entry], command: str, config_toml: str) -> Report:
+def _report(entries: Sequence[Entry], command: str, config_toml: str, evidence: Mapping[str, Any] | None) -> Report:
     rows, curves = [], []
     for entry in entries:
         scores = [run.evaluate() for run in entry.runs]
@@ -79,7 +90,7 @@ def _report(entries: Sequence[Entry], command: str, config_toml: str) -> Report:
         )
         if all(run.metrics for run in entry.runs):
             curves.append(_curve(entry))
-    shown = next((entry for entry in entries if entry.role == "memory"), entries[0])
+    shown = _shown(entries)
     env = shown.runs[0].env
     return Report(
         title=f"{shown.label} on {env.name}",
@@ -92,8 +103,31 @@ def _report(entries: Sequence[Entry], command: str, config_toml: str) -> Report:
         ceilings=Ceilings(env.optimal_return, env.memoryless_return),
         episode=_episode(shown),
         flows=_flows(shown),
+        evidence=evidence,
         notes=["Actions are the most probable ones, not drawn.", *_unfinished(entries)],
     )
+
+
+def _shown(entries: Sequence[Entry]) -> Entry:
+    return next((entry for entry in entries if entry.role == "memory"), entries[0])
+
+
+def left_evidence(entries: Sequence[Entry], folder: Path | None) -> Mapping[str, Any] | None:
+    """What `prove` left in the folder, where it is about these very policies; else None.
+
+    Args:
+        entries: of the report.
+        folder: of the comparison or of the first run.
+    """
+    entry = _shown(entries)
+    try:
+        record = json.loads((folder / EVIDENCE_FILE).read_text(encoding="utf-8")) if folder else None
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("format") != EVIDENCE_FORMAT:
+        return None
+    about = (record["seeds"], record["steps"], record["label"])
+    return record if about == ([run.config.seed for run in entry.runs], entry.runs[0].steps, entry.label) else None
 
 
 def _unfinished(entries: Sequence[Entry]) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from throughtime.core import ConfigError
 
-Role = Literal["memory", "memoryless", "window"]
+Role = Literal["memory", "memoryless", "window", "state"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,8 @@ class Curve:
 
     Args:
         label: how the policy is called, everywhere in the report.
-        role: "memory", "memoryless" (its twin without a state) or "window" (sees the last few steps only).
+        role: "memory", "memoryless" (its twin without a state), "window" (sees the last few steps only)
+            or "state" (has no memory, and sees what is hidden).
         steps: `[N]`, environment steps so far, ascending.
         returns: `[S, N]`, mean return of the episodes that finished since the last point; NaN
             where none did.
@@ -166,6 +167,7 @@ class Report:
         episode: one episode step by step, or None.
         notes: sentences to add to the notes on measurement.
         flows: how gradients flowed while training, where that was looked at.
+        evidence: that the agent uses its memory, as `Evidence.record` gives it, where that was measured.
     """
 
     title: str
@@ -179,3 +181,4 @@ class Report:
     episode: Episode | None = None
     notes: Sequence[str] = field(default_factory=list)
     flows: Sequence[FlowHistory] = ()
+    evidence: Mapping[str, Any] | None = None

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from throughtime.reports.data import Ceilings, Curve, Episode, Report, Row
 from throughtime.reports.episode import episode_figure
+from throughtime.reports.evidence import NOTES as EVIDENCE_NOTES
+from throughtime.reports.evidence import evidence_section
 from throughtime.reports.figures import final_returns, known_ceilings, learning_curves, line_styles
 from throughtime.reports.flow import NOTES as FLOW_NOTES
 from throughtime.reports.flow import training_section
@@ -14,7 +16,12 @@ from throughtime.reports.numbers import formatter
 from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table_of, write_page
 from throughtime.reports.verdict import verdict
 
-_ROLES = {"memory": "with memory", "memoryless": "without memory", "window": "short window"}
+_ROLES = {
+    "memory": "with memory",
+    "memoryless": "without memory",
+    "window": "short window",
+    "state": "no memory, sees what is hidden",
+}
 
 
 def render(report: Report) -> str:
@@ -28,6 +35,8 @@ def render(report: Report) -> str:
             _table(report.rows, report.ceilings) if report.rows else "",
         )
     ]
+    if report.evidence is not None:
+        sections.append(evidence_section(report.evidence))
     if report.curves:
         sections.append(section("Learning curves", _curves_figure(report.curves, report.ceilings)))
     if report.episode is not None:
@@ -139,6 +148,7 @@ def _notes(report: Report) -> str:
         "training seeds the interval is Student's t over them; with one it is over evaluation episodes, and "
         "says how well that policy is measured, not how another training would turn out.",
         "Seconds are wall clock, compilation included; steps/s are environment steps.",
+        *(EVIDENCE_NOTES if report.evidence is not None else ()),
         *(FLOW_NOTES if report.flows else ()),
         *report.notes,
     ]

@@ -6,7 +6,7 @@ from importlib.resources.abc import Traversable
 
 from throughtime.agents import NetworkConfig, PPOConfig
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS, Environment, PomdpFile, make, make_from_file, name_of
+from throughtime.envs import ENVIRONMENTS, Environment, Revealed, make, make_from_file, name_of
 from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
@@ -22,6 +22,8 @@ class EnvConfig:
     """A name that `throughtime envs` lists, or one of the forms that it names, such as pomdp:FILE and gym:ID."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Its options, e.g. length for t-maze."""
+    reveal: bool = False
+    """Shows the hidden state beside the observation: what a policy could do if nothing were hidden."""
 
     def build(self) -> Environment:
         """The environment itself.
@@ -29,7 +31,8 @@ class EnvConfig:
         Raises:
             ConfigError: an unknown name or option, an impossible value, or code that the user did not name.
         """
-        return make_from_file(self.name, **self.options)
+        env = make_from_file(self.name, **self.options)
+        return Revealed(env) if self.reveal else env
 
     def pinned(self) -> "EnvConfig":
         """The same, found from anywhere: of `pomdp:FILE` the absolute path, and the checksum of the file as it is now.
@@ -38,11 +41,13 @@ class EnvConfig:
             ConfigError: as `build`.
         """
         env = self.build()
-        return self.of(env) if isinstance(env, PomdpFile) else self
+        return self.of(env) if self.name.startswith(PREFIX) else self
 
     @classmethod
     def of(cls, env: Environment) -> "EnvConfig":
         """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
+        if isinstance(env, Revealed):
+            return replace(cls.of(env.env), reveal=True)
         return cls(*name_of(env))
 
 

@@ -63,7 +63,7 @@ def evaluate(
         EnvironmentStepError: a Python environment that failed more often than it may be restarted.
     """
     env = env.scored
-    limit = _step_limit(env)
+    limit = step_limit(env)
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}", "A mean needs at least one episode.", "Give 1 or more.")
     if isinstance(env, HostEnvironment):
@@ -154,7 +154,7 @@ def record_episode(policy: Policy, env: Environment, *, seed: int = 0) -> Episod
         env: where.
         seed: of the episode.
     """
-    limit = _step_limit(env)
+    limit = step_limit(env)
     carry, played = _record(policy, VectorEnvironment(env, 1), limit, jax.random.key(seed))
     record, ended = jax.device_get(played)
     _give_back(env, carry[0])
@@ -200,7 +200,12 @@ def _give_back(env: Environment, state: Any) -> None:
         release(env, state)
 
 
-def _step_limit(env: Environment) -> int:
+def step_limit(env: Environment) -> int:
+    """The most steps of an episode.
+
+    Raises:
+        ConfigError: there is no such number.
+    """
     limit = env.max_episode_steps
     if limit is None:
         raise ConfigError(

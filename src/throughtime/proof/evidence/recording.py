@@ -1,0 +1,82 @@
+"""Whole episodes of an agent, kept step by step: what interventions, saliency and value estimates read."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from throughtime.agents import Policy
+from throughtime.envs import Environment, VectorEnvironment
+from throughtime.proof.evidence._acting import Ablation, Acting, act, begin, state_leaves
+from throughtime.rl import Categorical, DiagonalGaussian
+from throughtime.runs.evaluation import step_limit
+
+
+class Recording(NamedTuple):
+    """N whole episodes, T steps at most: `[T, N, ...]`. What lies behind an episode's end is not `alive`."""
+
+    observations: Float[Array, "T N *shape"]
+    inputs: Float[Array, "T N I"]  # what the network read: the observation first, then previous action and reward
+    distribution: Categorical | DiagonalGaussian  # of acting
+    actions: Array  # as drawn
+    rewards: Float[Array, "T N"]
+    terminated: Bool[Array, "T N"]
+    successors: Float[Array, "T N *shape"]  # the true next observations
+    alive: Bool[Array, "T N"]
+    scale: list[Array]  # the standard deviation of each number of the network's state, over all steps and episodes
+
+
+def record(
+    policy: Policy,
+    env: Environment,
+    *,
+    episodes: int = 128,
+    seed: int = 0,
+    deterministic: bool = True,
+    alone: bool = False,
+) -> Recording:
+    """Plays whole episodes and keeps all of them.
+
+    Args:
+        policy: acts.
+        env: where.
+        episodes: N.
+        seed: of the episodes (and of the actions, where they are drawn).
+        deterministic: takes the most probable action; otherwise draws it.
+        alone: takes the policy's memory away: each step is acted as if it were the first of an episode.
+
+    Raises:
+        ConfigError: an environment whose episodes need not end.
+    """
+    key = jax.random.key(seed)
+    recording = _record(policy, VectorEnvironment(env, episodes), step_limit(env), key, deterministic, alone)
+    T = max(int(np.asarray(recording.alive).any(axis=1).sum()), 1)
+    return jax.tree.map(lambda a: a[:T], recording._replace(scale=[]))._replace(scale=recording.scale)
+
+
+@eqx.filter_jit
+def _record(
+    policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArray, deterministic: bool, alone: bool
+) -> Recording:
+    key_reset, key_steps = jax.random.split(key)
+    acting = begin(policy, env, key_reset)
+    zeros = [jnp.zeros(leaf.shape[1:], jnp.float32) for leaf in state_leaves(acting.policy.network)]
+
+    def one(carry: tuple[Acting, list[Array], list[Array]], _):
+        acting, total, squares = carry
+        acting, done = act(policy, env, acting, key_steps, Ablation(alone=alone), None, deterministic=deterministic)
+        sizes = [jnp.abs(leaf).astype(jnp.float32) if jnp.iscomplexobj(leaf) else leaf.astype(jnp.float32)
+                 for leaf in state_leaves(done.state)]  # fmt: skip
+        alive = done.alive.astype(jnp.float32)
+        total = [s + jnp.tensordot(alive, x, 1) for s, x in zip(total, sizes, strict=True)]
+        squares = [s + jnp.tensordot(alive, x * x, 1) for s, x in zip(squares, sizes, strict=True)]
+        kept = (done.observation, done.inputs, done.distribution, done.action, done.reward, done.terminated)
+        return (acting, total, squares), (*kept, done.successor, done.alive)
+
+    (_, total, squares), rows = jax.lax.scan(one, (acting, zeros, zeros), None, length=limit)
+    count = jnp.sum(rows[-1], dtype=jnp.float32)
+    scale = [jnp.sqrt(jnp.maximum(q / count - jnp.square(s / count), 0.0)) for s, q in zip(total, squares, strict=True)]
+    return Recording(*rows, scale)
