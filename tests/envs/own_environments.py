@@ -55,9 +55,9 @@ class Faulty(gymnasium.Env):
 
     max_episode_steps = 10
 
-    def __init__(self, how: str = "raise", at: int = 4, every: int = 2, once: str = ""):
+    def __init__(self, how: str = "raise", at: int = 4, every: int = 5):
         self.observation_space, self.action_space = spaces.Box(0, 10, (1,)), spaces.Discrete(2)
-        self.how, self.at, self.every, self.once, self.t, self.bad = how, at, every, once, 0, False
+        self.how, self.at, self.every, self.t, self.bad = how, at, every, 0, False
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

@@ -77,7 +77,12 @@ CASES = {
         lambda: gymnasium.wrappers.TimeLimit(gymnasium.make("Pendulum-v1", g=5.0), 20),
         lambda a: a,
     ),
-    "every space": (EVERYTHING, {"scale": 2.0}, lambda: own.Everything(2.0), lambda a: a.astype(np.int64) + [1, 0]),
+    "every space": (
+        EVERYTHING,
+        {"scale": 2.0},
+        lambda: own.Everything(2.0),
+        lambda a: a.astype(np.int64) + np.array([1, 0]),
+    ),
 }
 
 

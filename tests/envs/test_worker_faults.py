@@ -14,6 +14,8 @@ from throughtime.envs import VectorEnvironment, close_environments, make, releas
 from throughtime.envs.adapters.gym import seeds_of
 
 B = 4
+# Only what hangs is waited for, and long enough for a busy machine to do an honest step.
+PATIENCE = {"raise": 60.0, "hang": 4.0, "die": 60.0, "crash": 60.0}
 TRACE = {"raise": "the simulator broke", "hang": "time.sleep(60)", "die": "", "crash": "Segmentation fault"}
 
 
@@ -28,10 +30,11 @@ def seeds(key):
 
 
 def one_bad_key():
-    """A key whose seeds make exactly one row, and that not the first, go bad (multiples of 2)."""
+    """A key whose seeds make one row go bad (multiples of 5), not the first, and none when started anew (seed + 1)."""
     for n in range(1000):
-        bad = seeds(jax.random.key(n)) % 2 == 0
-        if bad.sum() == 1 and not bad[0]:
+        rest = seeds(jax.random.key(n)) % 5
+        bad = rest == 0
+        if bad.sum() == 1 and not bad[0] and (rest != 4).all():
             return jax.random.key(n), int(bad.argmax())
     raise AssertionError
 
@@ -53,7 +56,7 @@ def play(env, key, T):
 )
 def test_it_is_reported_started_anew_and_counts_as_truncated(how, workers):
     key, bad = one_bad_key()
-    env = make(f"{own.FILE}:Faulty", how=how, workers=workers, timeout=1.0, restarts=1)
+    env = make(f"{own.FILE}:Faulty", how=how, workers=workers, timeout=PATIENCE[how], restarts=1)
     with pytest.warns(RuntimeWarning) as caught:
         steps, state = play(env, key, 12)
     assert len(caught) == 1
@@ -80,7 +83,7 @@ def test_it_is_reported_started_anew_and_counts_as_truncated(how, workers):
 @pytest.mark.parametrize(("how", "workers"), [("raise", 0), ("hang", 0), ("die", 2)])
 def test_one_failure_too_many_ends_every_episode_with_nan_and_is_kept(how, workers):
     key, bad = one_bad_key()
-    env = make(f"{own.FILE}:Faulty", how=how, workers=workers, timeout=1.0, restarts=0)
+    env = make(f"{own.FILE}:Faulty", how=how, workers=workers, timeout=PATIENCE[how], restarts=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         steps, state = play(env, key, 6)
@@ -98,13 +101,13 @@ def test_one_failure_too_many_ends_every_episode_with_nan_and_is_kept(how, worke
 
 
 def test_a_worker_that_ends_at_once_is_no_endless_loop():
-    env = make(f"{own.FILE}:Faulty", how="die", at=1, every=1, workers=1, timeout=1.0, restarts=2)
+    env = make(f"{own.FILE}:Faulty", how="die", at=1, every=1, workers=1, restarts=2)
     begin = time.monotonic()
     with pytest.warns(RuntimeWarning) as caught:
         _, state = play(env, jax.random.key(0), 4)
     assert len(caught) == 2
     assert isinstance(env.error_of(jax.device_get(state)), EnvironmentStepError)
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 120
     release(env, state)
 
 

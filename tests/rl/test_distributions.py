@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
-from throughtime.rl import Categorical, DiagonalGaussian
+from throughtime.rl import Categorical, DiagonalGaussian, MultiCategorical
 
 LOGITS = np.array([[0.3, -1.2, 2.0], [1000.0, 1000.0, 999.0], [-50.0, 0.0, -3.0]], np.float32)
 P = np.exp(LOGITS.astype(np.float64) - LOGITS.max(1, keepdims=True))
@@ -119,3 +119,28 @@ def test_noise_of_categorical_is_one_number_an_action():
     noise = np.asarray(Categorical.noise(jax.random.key(0), (100, 50), 7))
     assert noise.shape == (100, 50)
     assert scipy.stats.kstest(noise.ravel(), "uniform").pvalue > 1e-3
+
+
+def test_several_categoricals_side_by_side_are_their_product():
+    """Against the joint distribution over all 2 · 3 · 4 actions, from NumPy."""
+    sizes, rng = (2, 3, 4), np.random.default_rng(0)
+    logits, others = (rng.normal(size=9).astype(np.float32) for _ in range(2))
+
+    def joint(logits):
+        parts = [np.exp(p) / np.exp(p).sum() for p in np.split(logits.astype(np.float64), [2, 5])]
+        return np.einsum("i,j,k->ijk", *parts)
+
+    p, q = joint(logits), joint(others)
+    d, other = MultiCategorical(jnp.asarray(logits), sizes), MultiCategorical(jnp.asarray(others), sizes)
+    for action in np.ndindex(*sizes):
+        got = float(d.log_prob(jnp.asarray(action, jnp.int32)))
+        np.testing.assert_allclose(got, np.log(p[action]), rtol=1e-5)
+    np.testing.assert_allclose(d.entropy(), -(p * np.log(p)).sum(), rtol=1e-5)
+    np.testing.assert_allclose(d.kl(other), (p * np.log(p / q)).sum(), rtol=1e-4)
+    assert tuple(np.asarray(d.mode())) == np.unravel_index(p.argmax(), sizes)
+    n = 40_000
+    many = MultiCategorical(jnp.broadcast_to(jnp.asarray(logits), (n, 9)), sizes)
+    drawn = np.asarray(many.sample(MultiCategorical.noise(jax.random.key(0), (n,), 3)))
+    counts = np.zeros(sizes)
+    np.add.at(counts, tuple(drawn.T), 1)
+    assert (np.abs(counts / n - p) < 5 * np.sqrt(p * (1 - p) / n)).all()

@@ -25,10 +25,12 @@ class OneHotCells(gymnasium.ObservationWrapper):
         self.observation_space = spaces.Dict(
             {"direction": spaces.Discrete(4), "image": spaces.Box(0, 1, (height, width, sum(SIZES)), np.uint8)}
         )
-        self._tables = [np.eye(size, dtype=np.uint8) for size in SIZES]
+        objects, colours, states = np.indices(SIZES).reshape(3, -1)
+        self._table = np.concatenate(
+            [np.eye(n, dtype=np.uint8)[i] for n, i in zip(SIZES, (objects, colours, states), strict=True)], axis=1
+        )  # [11 · 6 · 3, 20]: one look-up a cell
+        self._strides = np.array([SIZES[1] * SIZES[2], SIZES[2], 1])
 
     def observation(self, observation: dict) -> dict:
         """Direction and one-hot image."""
-        image = observation["image"]
-        cells = [table[image[..., channel]] for channel, table in enumerate(self._tables)]
-        return {"direction": observation["direction"], "image": np.concatenate(cells, axis=-1)}
+        return {"direction": observation["direction"], "image": self._table[observation["image"] @ self._strides]}
