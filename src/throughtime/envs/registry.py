@@ -7,7 +7,7 @@ from typing import Any
 
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs.base import Environment
-from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze
+from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze, Tracking
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         ),
         "tiger-ends-on-open": EnvironmentEntry(
             Tiger, {"ends_on_open": True}, "Tiger whose episode ends with the first opened door."
+        ),
+        "tracking": EnvironmentEntry(
+            Tracking, {}, "Point at a swinging target seen through noise (linear-Gaussian, exactly solved)."
         ),
     }
 )
