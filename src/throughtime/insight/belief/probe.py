@@ -36,7 +36,7 @@ class Probe:
     kind: Kind
     centre: Float[np.ndarray, " F"]
     scale: Float[np.ndarray, " F"]
-    layers: tuple[tuple[Float[np.ndarray, "I O"], Float[np.ndarray, " O"]], ...]
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]  # weight [I, O] and bias [O] of each
 
     def __call__(self, features: Float[np.ndarray, "N F"]) -> Float[np.ndarray, "N K"]:
         """What is read from each row of features."""
