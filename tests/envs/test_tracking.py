@@ -20,8 +20,7 @@ def test_the_filter_and_the_memoryless_map_score_what_is_declared():
             after = env.step_env(key, state, jnp.zeros(1), env.default_params)
             return after[:2], (obs, state.position)
 
-        first = jax.lax.scan(body, (obs, state), jnp.stack(keys))[1]
-        return first
+        return jax.lax.scan(body, (obs, state), jnp.stack(keys))[1]
 
     obs, position = jax.jit(jax.vmap(episode))(jax.random.split(jax.random.PRNGKey(0), n))
     ys = obs.transpose(1, 0, 2)

@@ -19,7 +19,7 @@ from throughtime.insight.belief import (
     r_squared,
 )
 
-S, A, O, T, B = 3, 2, 4, 5, 6
+S, A, O, T, B = 3, 2, 4, 5, 6  # noqa: E741
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_what_cannot_be_observed_is_named(tables):
 
 def joint_conditional(model, ys):
     """The last state given all observations, by conditioning one joint Gaussian over x_0 … x_t and y_0 … y_t."""
-    n, D, P = len(ys), len(model.initial_mean), len(model.observation)
+    n, D, P = len(ys), len(model.initial_mean), model.observation.shape[-2]
     at = lambda x, t: x[t] if x.ndim == 3 else x  # noqa: E731
     mean, cov = [model.initial_mean], [[model.initial_covariance]]
     for t in range(1, n):
@@ -170,9 +170,7 @@ def test_ridge_is_least_squares():
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(300, 4)), rng.normal(size=(300, 2))
     ones = np.concatenate([x, np.ones((300, 1))], axis=1)
-    np.testing.assert_allclose(
-        fit_probe(x, y, "vector")(x), ones @ np.linalg.lstsq(ones, y, rcond=None)[0], atol=1e-4
-    )
+    np.testing.assert_allclose(fit_probe(x, y, "vector")(x), ones @ np.linalg.lstsq(ones, y, rcond=None)[0], atol=1e-4)
 
 
 def test_scores_by_hand():

@@ -162,9 +162,7 @@ def train_estimator(estimator: Estimator, history: History, config: EstimatorCon
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.updates))
     )
     estimator = estimator.standardised_by(history)
-    learned, fixed = eqx.partition(
-        (estimator.tower, estimator.hidden, estimator.prediction), eqx.is_inexact_array
-    )
+    learned, fixed = eqx.partition((estimator.tower, estimator.hidden, estimator.prediction), eqx.is_inexact_array)
 
     def put(learned: Any) -> Estimator:
         parts = eqx.combine(learned, fixed)

@@ -63,9 +63,7 @@ def run(argv: list[str]) -> int:
             f"The folder {folder} cannot be made.", f"{error.strerror or error}.", "Choose another --out."
         ) from error
     title = f"What the {trained.config.network.memory} knows on {trained.env.name}"
-    page = write_page(
-        belief_page(probe, title, shlex.join(["throughtime", "belief", *argv])), folder / "report.html"
-    )
+    page = write_page(belief_page(probe, title, shlex.join(["throughtime", "belief", *argv])), folder / "report.html")
     head, rows = score_table(probe)
     table = Table(*head, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in table.columns[1:]:

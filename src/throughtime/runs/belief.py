@@ -200,9 +200,7 @@ def untrained_policy(policy: Policy, env: Environment, config: NetworkConfig, se
     """
     key = jax.random.split(jax.random.key(seed), 3)[0]  # as `agents.PPO.init` splits it
     fresh = eqx.filter_jit(lambda key: Policy(env, config, key))(key)
-    return eqx.tree_at(
-        lambda p: p.observation_moments, fresh, policy.observation_moments, is_leaf=lambda x: x is None
-    )
+    return eqx.tree_at(lambda p: p.observation_moments, fresh, policy.observation_moments, is_leaf=lambda x: x is None)
 
 
 class _Part:
@@ -300,7 +298,5 @@ def _episode(parts: Sequence[_Part], env: Environment) -> ProbedEpisode:
         return ProbedEpisode(test.hidden[rows], test.belief[rows], fit_probe(x, fit.belief, kind)(held))
     if fit.hidden.ndim == 1:
         classes = int(max(fit.hidden.max(), test.hidden.max())) + 1
-        return ProbedEpisode(
-            test.hidden[rows], None, fit_probe(x, np.eye(classes)[fit.hidden], "distribution")(held)
-        )
+        return ProbedEpisode(test.hidden[rows], None, fit_probe(x, np.eye(classes)[fit.hidden], "distribution")(held))
     return ProbedEpisode(test.hidden[rows], None, fit_probe(x, fit.hidden, "vector")(held))

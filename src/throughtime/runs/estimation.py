@@ -29,8 +29,8 @@ from throughtime.runs.train import Progress, train
 ESTIMATOR_FILE = "estimator.safetensors"
 
 Arm = Literal["frozen", "frozen, untrained", "end to end", "raw observations"]
-"""What feeds the policy. frozen: a memory trained by prediction, then frozen. frozen, untrained: the same memory with its
-random first weights, the control. end to end: recurrent PPO. raw observations: PPO without a memory."""
+"""What feeds the policy. frozen: a memory trained by prediction, then frozen. frozen, untrained: the same memory with
+its random first weights, the control. end to end: recurrent PPO. raw observations: PPO without a memory."""
 ARMS: tuple[Arm, ...] = ("frozen", "frozen, untrained", "end to end", "raw observations")
 
 
@@ -134,7 +134,10 @@ def compare_estimation(
     outcomes, scores = [], {}
     for seed in seeds:
         learned, fresh, scores[seed] = learn_estimator(env, config.run.network, config.estimator, seed)
-        seen: dict[str, Environment] = {"frozen": FrozenMemory(env, learned), "frozen, untrained": FrozenMemory(env, fresh)}
+        seen: dict[str, Environment] = {
+            "frozen": FrozenMemory(env, learned),
+            "frozen, untrained": FrozenMemory(env, fresh),
+        }
         for arm in arms:
             folder = out / arm.replace(", ", "-").replace(" ", "-") / f"seed-{seed}"
             run = train(

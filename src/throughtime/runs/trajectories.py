@@ -77,9 +77,7 @@ def memory_states(tower: Tower, trajectories: Trajectories) -> Float[np.ndarray,
 
 
 @eqx.filter_jit
-def _memory_states(
-    tower: Tower, inputs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
-) -> Float[Array, "T B F"]:
+def _memory_states(tower: Tower, inputs: Float[Array, "T B I"], resets: Bool[Array, "T B"]) -> Float[Array, "T B F"]:
     B = inputs.shape[1]
     initial = tower.initial_state(B)
 

@@ -47,8 +47,8 @@ class Tracking(Environment[TrackingState, TrackingParams]):
     The episode never terminates and is truncated after `time_limit` steps.
 
     The best policy points at E[p | all y so far], the mean of the Kalman filter (Kalman 1960, "A new approach to linear
-    filtering and prediction problems"), cut at ±4. Its return, and that of the best policy without memory, a = y/(1 + σ²),
-    are exact: sums of error variances (and of the cut, which is less than 1e-3).
+    filtering and prediction problems"), cut at ±4. Its return, and that of the best policy without memory,
+    a = y/(1 + σ²), are exact: sums of error variances (and of the cut, which is less than 1e-3).
 
     Args:
         time_limit: steps after which the episode is truncated, at least 1.
@@ -127,7 +127,11 @@ class Tracking(Environment[TrackingState, TrackingParams]):
         model, total = self.linear_gaussian(), 0.0
         predicted = model.initial_covariance  # of x_t given y_0 … y_{t−1}
         for _ in range(self.time_limit):
-            gain = predicted @ model.observation.T / (model.observation @ predicted @ model.observation.T + model.observation_noise)
+            gain = (
+                predicted
+                @ model.observation.T
+                / (model.observation @ predicted @ model.observation.T + model.observation_noise)
+            )
             filtered = predicted - gain @ model.observation @ predicted
             total += _error(float(filtered[0, 0]))
             predicted = model.transition @ filtered @ model.transition.T + model.process_noise

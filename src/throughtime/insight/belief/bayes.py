@@ -1,11 +1,12 @@
 """The exact belief of a finite POMDP: the Bayes filter.
 
-b_t(s) = P(s_t = s | o_0 … o_t, a_0 … a_{t−1}). With o_0 it begins as b_0 ∝ P(s_0) P(o_0 | s_0); each step acts, moves and
-observes (Kaelbling, Littman & Cassandra 1998, section 3.3):
+b_t(s) = P(s_t = s | o_0 … o_t, a_0 … a_{t−1}). With o_0 it begins as b_0 ∝ P(s_0) P(o_0 | s_0); each step acts, moves
+and observes (Kaelbling, Littman & Cassandra 1998, section 3.3):
 
     b_t(s') ∝ P(o_t | a_{t−1}, s') Σ_s P(s' | s, a_{t−1}) [the episode goes on after s, a_{t−1}] b_{t−1}(s)
 
-The bracket is part of what is known: a step after which the episode would have terminated was not taken in such a state.
+The bracket is part of what is known: a step after which the episode would have terminated was not taken in such a
+state.
 """
 
 import jax

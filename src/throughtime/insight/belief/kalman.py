@@ -60,7 +60,7 @@ def _filter(
 ) -> tuple[Float[Array, "T B S"], Float[Array, "T B S S"]]:
     S = initial_mean.shape[0]
 
-    def update(m, P, y, A, Q, C, R):  # noqa: N803 - one row: [S], [S, S], [O] and the step's matrices
+    def update(m, P, y, A, Q, C, R):  # one row: [S], [S, S], [O] and the step's matrices
         gain = jnp.linalg.solve(C @ P @ C.T + R, C @ P).T
         rest = jnp.eye(S, dtype=P.dtype) - gain @ C
         m, P = m + gain @ (y - C @ m), rest @ P @ rest.T + gain @ R @ gain.T
