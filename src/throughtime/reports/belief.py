@@ -13,7 +13,7 @@ from throughtime.runs.belief import BeliefProbe, Embedding, Row
 
 NOTES = (
     "Probes are fitted on some of the policy's own episodes and scored on others, with another seed. The linear probe "
-    "is ridge regression (or softmax regression, for distributions), the small network has one hidden layer of 64 units.",
+    "is ridge regression (or softmax regression, for distributions), the small network has a hidden layer of 64 units.",
     "KL is the mean of KL(exact belief ‖ probed belief) in nats; a Gaussian belief is probed for its mean and credited "
     "with its exact covariance.",
     "Controls: the same network before its first update, reading the same inputs; the present observation alone; that "
