@@ -12,6 +12,8 @@ VERBS = {
     "check": "find out whether your own policy with memory, in any framework, handles its state correctly (memcheck)",
     "task": "train a memory on a supervised sequence task (without a name: list them)",
     "report": "write the HTML report of finished runs",
+    "belief": "probe what a trained memory knows: the exact belief, the hidden state, and controls",
+    "estimate": "train a memory by prediction, freeze it, and act on its state; beside end-to-end and memoryless",
     "draw": "draw a memory, folded and unfolded through time, as SVG or Mermaid",
     "bench": "measure speed and memory here, beside other libraries (without a name: list the benchmarks)",
     "envs": "list the environments and what is known of them",

@@ -12,6 +12,7 @@ from throughtime.envs.base import Tables as Tables
 from throughtime.envs.host import HostEnvironment as HostEnvironment
 from throughtime.envs.host import raise_error_of as raise_error_of
 from throughtime.envs.host import release as release
+from throughtime.envs.linear_gaussian import LinearGaussian as LinearGaussian
 from throughtime.envs.pomdp_file import PomdpFile as PomdpFile
 from throughtime.envs.registry import ENVIRONMENTS as ENVIRONMENTS
 from throughtime.envs.registry import FORMS as FORMS
@@ -29,5 +30,6 @@ from throughtime.envs.suite import CartPole as CartPole
 from throughtime.envs.suite import Pendulum as Pendulum
 from throughtime.envs.suite import Tiger as Tiger
 from throughtime.envs.suite import TMaze as TMaze
+from throughtime.envs.suite import Tracking as Tracking
 from throughtime.envs.vector import VectorEnvironment as VectorEnvironment
 from throughtime.envs.vector import VectorStep as VectorStep

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import select_rows
+from throughtime.envs.linear_gaussian import LinearGaussian
 
 State = TypeVar("State")
 Params = TypeVar("Params")
@@ -173,6 +174,10 @@ class Environment(ABC, Generic[State, Params]):
 
     def tables(self) -> Tables | None:
         """The POMDP in full where it is finite and small, else None."""
+        return None
+
+    def linear_gaussian(self) -> LinearGaussian | None:
+        """The POMDP in full where it is linear with Gaussian noise, else None."""
         return None
 
     def reset(self, key: PRNGKeyArray, params: Params | None = None) -> tuple[Array, State]:

@@ -2,6 +2,8 @@
 
 from throughtime.runs._format import Checkpoint as Checkpoint
 from throughtime.runs._format import Metadata as Metadata
+from throughtime.runs.belief import BeliefProbe as BeliefProbe
+from throughtime.runs.belief import probe_belief as probe_belief
 from throughtime.runs.checkpoint import Latest as Latest
 from throughtime.runs.checkpoint import checkpoint_name as checkpoint_name
 from throughtime.runs.checkpoint import latest_checkpoint as latest_checkpoint

@@ -10,6 +10,7 @@ import jax
 
 from throughtime.agents import Policy, TrainState
 from throughtime.envs import Environment
+from throughtime.runs.belief import BeliefProbe, probe_belief, untrained_policy
 from throughtime.runs.config import EVALUATION_SEED, RunConfig
 from throughtime.runs.evaluation import EpisodeRecord, Evaluation, evaluate, record_episode
 
@@ -88,3 +89,14 @@ class Run:
         """One fresh episode of the final policy, step by step."""
         seed = EVALUATION_SEED + self.config.seed if seed is None else seed
         return record_episode(self.policy, self.env, seed=seed)
+
+    def belief(self, *, seed: int | None = None, **options: Any) -> BeliefProbe:
+        """What the memory of the final policy knows, beside its controls.
+
+        Args:
+            seed: of the episodes; by default one that depends on the run's seed and that no training uses.
+            **options: of `probe_belief`: rows, steps, deterministic, models, sources.
+        """
+        untrained = untrained_policy(self.policy, self.env, self.config.network, self.config.seed)
+        seed = EVALUATION_SEED + 2 * self.config.seed if seed is None else seed  # the held-out episodes take seed + 1
+        return probe_belief(self.policy, self.env, untrained, seed=seed, **options)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from throughtime.agents import Policy
 from throughtime.envs import Environment, VectorEnvironment
 from throughtime.proof.evidence._acting import Ablation, Acting, act, begin, state_leaves
-from throughtime.rl import Categorical, DiagonalGaussian
+from throughtime.rl import ActionDistribution
 from throughtime.runs.evaluation import step_limit
 
 
@@ -20,7 +20,7 @@ class Recording(NamedTuple):
 
     observations: Float[Array, "T N *shape"]
     inputs: Float[Array, "T N I"]  # what the network read: the observation first, then previous action and reward
-    distribution: Categorical | DiagonalGaussian  # of acting
+    distribution: ActionDistribution  # of acting
     actions: Array  # as drawn
     rewards: Float[Array, "T N"]
     terminated: Bool[Array, "T N"]
