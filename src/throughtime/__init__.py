@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from throughtime.memory import MEMORIES as MEMORIES
     from throughtime.memory import Memory as Memory
     from throughtime.memory import make_memory as make_memory
+    from throughtime.proof.memcheck import memcheck as memcheck
     from throughtime.runs import Run as Run
     from throughtime.runs import RunConfig as RunConfig
     from throughtime.runs import evaluate as evaluate
@@ -59,6 +60,7 @@ _HOMES = {
     "gradients": ("unfold",),
     "insight": ("draw",),
     "memory": ("MEMORIES", "Memory", "make_memory"),
+    "proof.memcheck": ("memcheck",),
     "runs": ("Run", "RunConfig", "evaluate", "load_run", "resume", "train"),
     "core.version": ("__version__",),
 }

@@ -9,6 +9,8 @@ from pomdp_solver import memoryless_values, optimal_value, policy_grid
 from throughtime.core import ConfigError
 from throughtime.envs import Tables, make, solve, solve_memoryless
 from throughtime.envs.pomdp_file import read_model
+from throughtime.envs.solver._process import Process
+from throughtime.envs.solver.bounds import _Search
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -72,6 +74,22 @@ def test_random_pomdps(seed):
     bounds = solve(tables, 0.5, gap=1e-5)
     brackets(bounds, *optimal_value(tables, 0.5, tiny=1e-8, max_beliefs=3_000))
     assert bounds.gap <= 1e-5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_surfaces_hold_at_beliefs_that_were_never_visited(seed):
+    tables, rng = random_tables(seed, S=4, A=3), np.random.default_rng(seed)
+    search = _Search(Process(tables, 0.6))
+    for _ in range(30):
+        lower, upper = search.at_start()
+        search.walk(0.5 * (upper - lower), np.inf)
+    beliefs = rng.dirichlet(np.full(4, 0.5), 8)
+    surfaces = zip(search.lower.value(beliefs), search.upper.value(beliefs), strict=True)
+    for belief, (lower, upper) in zip(beliefs, surfaces, strict=True):
+        from_there = tables._replace(initial=belief, first_observation=np.tile([1.0, 0.0], (4, 1)))
+        low, high = optimal_value(from_there, 0.6, tiny=1e-6, max_beliefs=2_000)
+        assert lower <= high + 1e-9
+        assert upper >= low - 1e-9
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -29,7 +29,6 @@ def test_names_of_the_file_reach_reports():
     assert env.observation_labels == ("nothing yet", "heard-left", "heard-right")
     assert env.action_labels == ("listen", "open-left", "open-right")
     assert env.discount == 0.95
-    assert env.max_episode_steps == 100
     assert env.required_lag is None
 
 
@@ -42,8 +41,19 @@ def test_mistakes_in_the_name():
         make("pomdp")
     with pytest.raises(ConfigError, match="path is not an option"):
         make(f"pomdp:{DATA / 'tiger.POMDP'}", path="other.POMDP")
-    with pytest.raises(ConfigError, match="time_limit = 0"):
-        make(f"pomdp:{DATA / 'tiger.POMDP'}", time_limit=0)
+    for value in (-1, True, 2.0):
+        with pytest.raises(ConfigError, match=f"time_limit = {value}"):
+            make(f"pomdp:{DATA / 'tiger.POMDP'}", time_limit=value)
+
+
+def test_the_time_limit_follows_from_the_discount():
+    for name, steps, scored in (("tiger", 40, 135), ("tmaze2", 20, 66), ("heavenhell", 200, 688)):
+        env = make(f"pomdp:{DATA / f'{name}.POMDP'}")
+        assert env.max_episode_steps == env.time_limit == steps
+        assert env.scored.time_limit == scored
+        assert env.discount**scored <= 1e-3 < env.discount ** (scored - 1)
+    long = make(f"pomdp:{DATA / 'tiger.POMDP'}", time_limit=500)
+    assert long.scored == long
 
 
 def test_a_file_that_is_gone_or_changed_is_refused(tmp_path):

@@ -127,6 +127,20 @@ def test_every_form_of_a_reward_and_its_expectation():
     np.testing.assert_allclose(model.expected_reward[1, 2], (0.75 * 9 + 0.25 * 2 + 3.25 + 5.25) / 3)
 
 
+@pytest.mark.parametrize(
+    ("statement", "shape"),
+    [
+        ("R: go : a\n1 2 3 4 5 6", (2, 3, 3, 2)),
+        ("R: go : * : b 1 2", (2, 1, 3, 2)),
+        ("R: * : c : * : * 3", (1, 3, 1, 1)),
+        ("R: * : * : * 1 2", (1, 1, 1, 2)),
+        ("R: * : *\n1 2 3 4 5 6", (1, 1, 3, 2)),
+    ],
+)
+def test_the_table_of_rewards_tells_apart_what_the_file_does(statement, shape):
+    assert parse(HEAD + T + O + statement).reward.shape == shape
+
+
 def test_costs_are_negated_rewards():
     text = T + O + "R: go : * : * : * 2.5\nR: stay : a : * : * -1"
     reward, cost = (parse(HEAD.replace("reward", values) + text) for values in ("reward", "cost"))
@@ -143,6 +157,12 @@ def test_an_episode_ends_where_nothing_more_is_to_be_earned():
     # a → b surely by go; b and c absorb; c earns for ever, b never, so an episode is over once it is sure of b.
     text = "T: * identity\nT: go : a 0 1 0\nT: stay : a 0.5 0.5 0\nR: * : c : * : * 1\nR: go : a : * : * 5\n"
     np.testing.assert_array_equal(parse(HEAD + text + O).terminal, [[True, False], [True, True], [False, False]])
+
+
+def test_a_way_out_is_no_end():
+    # Nothing is earned in a or b, but only b is never left: from a the way leads to c, which earns.
+    text = "T: * identity\nT: go : a 0 0 1\nR: * : c : * : * 1\n"
+    np.testing.assert_array_equal(parse(HEAD + text + O).terminal, [[False, False], [True, True], [False, False]])
 
 
 def test_two_states_that_only_lead_to_each_other_are_an_end_too():
@@ -247,6 +267,7 @@ def test_a_published_file_that_is_wrong():
             None,
             "no statement gives the row T: go : b. The same holds for 4 more rows",
         ),
+        (HEAD + O + "T: stay identity\nT: go\n1 0 0\n0 1 0\n1 1 0\n", 11, "T: go : c sums to 2"),
         (HEAD + T, None, "no statement gives the row O: go : a"),
         (HEAD + T + O + "R: go -1\n", 8, "colon is missing after R: action"),
         (HEAD + T + O + "R: go : a : b : z -1\n", 8, "there is no observation 'z'"),

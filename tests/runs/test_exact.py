@@ -1,5 +1,6 @@
 """Exact values of policies on tiger, against the solver of the tests, closed forms, and all histories enumerated."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -105,3 +106,29 @@ def test_a_gru_is_worth_what_all_its_histories_are():
 def test_environments_without_tables_are_refused():
     with pytest.raises(ConfigError, match="no tables"):
         exact_value(Threshold(2), make("t-maze"))
+
+
+class Explorer:
+    """Stays for one step to see the cue of tmaze2, walks right twice, and turns to where the cue said."""
+
+    reads_previous_reward = False
+
+    def initial_state(self, batch_size: int) -> Count:
+        return Count(jnp.zeros(batch_size, jnp.int32), jnp.zeros(batch_size, jnp.int32))
+
+    def act(self, state: Count, observation: jax.Array, reset: jax.Array) -> tuple[Count, jax.Array]:
+        time = jnp.where(reset, 0, state.action)  # here `action` counts the steps, `count` holds the cue
+        seen = jnp.argmax(observation, axis=1).astype(jnp.int32)  # 1 or 2: the cue
+        cue = jnp.where((seen == 1) | (seen == 2), seen, state.count)
+        action = jnp.where(time == 0, 0, jnp.where(seen == 4, cue - 1, 2))
+        return Count(cue, time + 1), action
+
+
+def test_memory_states_that_cannot_be_reached_take_no_place():
+    # Five steps and two cues need no more than nine memory states; after every impossible observation there would be
+    # dozens. The reward is 4 after a step to look, two to walk and one to turn: by hand.
+    env = make(f"pomdp:{Path(__file__).parents[1] / 'data' / 'tmaze2.POMDP'}")
+    score = exact_value(Explorer(), env, max_nodes=12)
+    assert score.value == pytest.approx(4 * 0.9**4, rel=1e-9)
+    assert score.stretched == 0.0
+    assert score.nodes <= 12

@@ -8,6 +8,7 @@ VERBS = {
     "resume": "go on with an interrupted training, bit for bit",
     "eval": "score a trained policy on fresh episodes",
     "flow": "look through the gradient microscope: how far back does a loss reach, and what stops it",
+    "check": "find out whether your own policy with memory, in any framework, handles its state correctly (memcheck)",
     "task": "train a memory on a supervised sequence task (without a name: list them)",
     "report": "write the HTML report of finished runs",
     "draw": "draw a memory, folded and unfolded through time, as SVG or Mermaid",

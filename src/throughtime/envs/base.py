@@ -166,6 +166,11 @@ class Environment(ABC, Generic[State, Params]):
         """The most steps an episode can have, or None where it has no end."""
         return None
 
+    @property
+    def scored(self) -> "Environment[State, Params]":
+        """The environment on whose episodes returns are measured: itself, unless a limit serves training only."""
+        return self
+
     def tables(self) -> Tables | None:
         """The POMDP in full where it is finite and small, else None."""
         return None

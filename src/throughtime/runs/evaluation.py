@@ -51,7 +51,7 @@ def evaluate(
 
     Args:
         policy: what acts.
-        env: where.
+        env: where (on `env.scored`).
         episodes: N.
         seed: of the episodes (and of the actions, where they are drawn).
         deterministic: takes the most probable action; otherwise draws it.
@@ -62,6 +62,7 @@ def evaluate(
         NonFiniteError: a reward that is NaN or infinite.
         EnvironmentStepError: a Python environment that failed more often than it may be restarted.
     """
+    env = env.scored
     limit = _step_limit(env)
     if episodes < 1:
         raise ConfigError(f"episodes = {episodes}", "A mean needs at least one episode.", "Give 1 or more.")

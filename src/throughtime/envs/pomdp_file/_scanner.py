@@ -43,6 +43,7 @@ class Scanner:
             for word in _WORD.findall(line.partition("#")[0])
         ]
         self._next = 0
+        self.lines = np.zeros(0, int)  # where each number of the last `array` stands
         self._end = Word("", max(len(lines), 1))
 
     def peek(self, ahead: int = 0) -> Word:
@@ -79,28 +80,25 @@ class Scanner:
             self.fail(word, f"{what} is {word.text}.", "It is too large to be a number here.")
         return value
 
-    def numbers(self) -> tuple[list[float], Word]:
-        """Takes all numbers up to the next word that is none; and the first of these words."""
-        first, values = self.peek(), []
-        while _NUMBER.fullmatch(self.peek().text):
-            values.append(self.number("An entry"))
-        return values, first
-
     def array(self, shape: tuple[int, ...], place: str) -> np.ndarray:
         """Takes as many numbers as `shape` holds; `place` says where they stand, for messages."""
-        values, first = self.numbers()
+        first, words = self.peek(), []
+        while self.is_number():
+            words.append(self.peek())
+            self.number("An entry")
         count = math.prod(shape)
-        if len(values) != count:
+        if len(words) != count:
             stands = self.peek()
             after = f" (then {stands.text!r} in line {stands.line})" if stands.text else " (then the file ends)"
             size = f"{' × '.join(map(str, shape))} = {count}" if len(shape) > 1 else f"{count}"
             self.fail(
                 first,
-                f"{place} is followed by {len(values)} number{'' if len(values) == 1 else 's'}{after}.",
+                f"{place} is followed by {len(words)} number{'' if len(words) == 1 else 's'}{after}.",
                 f"There should be {size}.",
                 "Complete the row or matrix, or correct the counts in the preamble.",
             )
-        return np.array(values).reshape(shape)
+        self.lines = np.array([word.line for word in words], int).reshape(shape)
+        return np.array([float(word.text) for word in words]).reshape(shape)
 
     def probabilities(self, shape: tuple[int, ...], place: str) -> np.ndarray:
         """As `array`, of numbers between 0 and 1."""

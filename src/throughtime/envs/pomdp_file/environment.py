@@ -1,7 +1,8 @@
 """`pomdp:FILE`: an environment from a file in Cassandra's .POMDP format."""
 
 import hashlib
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from throughtime.envs.pomdp_file.model import NOTHING_YET, Model
 from throughtime.envs.pomdp_file.parser import parse_model, read_bytes
 
 PREFIX = "pomdp:"
+LONGEST = 1_000
 
 _MODELS: dict[str, Model] = {}  # by checksum: those that this process has parsed
 
@@ -44,11 +46,14 @@ class PomdpFile(Environment[PomdpState, PomdpParams]):
 
     An episode terminates with the step after which nothing more is to be earned, whatever is done (see
     `Model.terminal`): the format has no word for an episode's end, and files write it as an absorbing state. Where
-    nothing absorbs, the episode is truncated after `time_limit` steps, which the tables and the returns leave out.
+    nothing absorbs, the episode is truncated after `time_limit` steps. That serves training alone, which is to see
+    starts often: only from there is the discounted return counted. Tables and ceilings know no limit, and returns are
+    measured on longer episodes (`scored`).
 
     Args:
         path: the file.
-        time_limit: steps after which the episode is truncated, at least 1.
+        time_limit: steps after which the episode is truncated; 0 for twice the horizon 1/(1 − γ) of the discount, at
+            most 1,000.
         sha256: the file's checksum; where given, a file with another one is refused, where empty, it is read off.
 
     Raises:
@@ -58,11 +63,12 @@ class PomdpFile(Environment[PomdpState, PomdpParams]):
     """
 
     path: str
-    time_limit: int = 100
+    time_limit: int = 0
     sha256: str = ""
 
     def __post_init__(self):
-        check_at_least_one(self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode.")
+        if self.time_limit != 0 or isinstance(self.time_limit, bool):
+            check_at_least_one(self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode.")
         data = read_bytes(Path(self.path))
         found = hashlib.sha256(data).hexdigest()
         if self.sha256 not in ("", found):
@@ -74,6 +80,8 @@ class PomdpFile(Environment[PomdpState, PomdpParams]):
         object.__setattr__(self, "sha256", found)
         if found not in _MODELS:  # an environment is built more often than its file changes
             _MODELS[found] = parse_model(data, Path(self.path).name)
+        if self.time_limit == 0:
+            object.__setattr__(self, "time_limit", round(min(2 / max(1 - self.discount, 1e-9), LONGEST)))
 
     @property
     def name(self) -> str:
@@ -173,6 +181,14 @@ class PomdpFile(Environment[PomdpState, PomdpParams]):
     def max_episode_steps(self) -> int:
         """`time_limit`."""
         return self.time_limit
+
+    @property
+    def scored(self) -> "PomdpFile":
+        """The same, with episodes so long that what lies beyond counts for a thousandth or less."""
+        if not 0 < self.discount < 1:
+            return self
+        steps = math.ceil(math.log(1e-3) / math.log(self.discount))
+        return replace(self, time_limit=max(self.time_limit, min(steps, 10 * LONGEST)))
 
     def tables(self) -> Tables:
         """States and actions as in the file; observations as in the class."""

@@ -154,6 +154,7 @@ class _Statements:
         else:
             rows = (len(self.states),) if place.endswith("action") else ()
             table[a, s] = self.scanner.probabilities((*rows, len(columns)), place)
+            lines[a, s] = self.scanner.lines[..., 0]
 
     def _reward(self) -> None:
         """`action : state : next : observation r`, `… : next` with a row, or `action : state` with a matrix."""

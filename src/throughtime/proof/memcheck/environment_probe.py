@@ -1,0 +1,205 @@
+"""Runs an environment, single or vector, under a time-out, and records what it returned."""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from throughtime.proof.memcheck.environment_values import copied, same
+
+
+class FailedError(Exception):
+    """The environment raised, hung or returned something else than its API says; the message says which."""
+
+
+class Worker:
+    """Calls functions in a thread of its own, so that one that never returns can be left behind.
+
+    Args:
+        timeout: seconds that a call may take.
+    """
+
+    def __init__(self, timeout: float):
+        self.timeout, self.hung = timeout, False
+        self._tasks: queue.SimpleQueue = queue.SimpleQueue()
+        self._results: queue.SimpleQueue = queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def call(self, name: str, function: Callable, *arguments: Any, **settings: Any) -> Any:
+        """What the function returns.
+
+        Raises:
+            FailedError: it raised, or did not return in time; after that no call is made any more.
+        """
+        if self.hung:
+            raise FailedError("the environment did not return from an earlier call")
+        self._tasks.put((function, arguments, settings))
+        try:
+            good, result = self._results.get(timeout=self.timeout)
+        except queue.Empty:
+            self.hung = True
+            raise FailedError(f"{name} did not return within {self.timeout:g} s") from None
+        if good:
+            return result
+        said = str(result).strip().split("\n")[0]
+        raise FailedError(f"{name} raised {type(result).__name__}" + (f": {said}" if said else ""))
+
+    def close(self) -> None:
+        """Ends the thread, unless it hangs."""
+        self._tasks.put(None)
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            function, arguments, settings = task
+            try:
+                self._results.put((True, function(*arguments, **settings)))
+            except BaseException as error:  # whatever the user's code raises is a finding, SystemExit too
+                self._results.put((False, error))
+
+
+@dataclass
+class Step:
+    """One step; each value as returned, `flags` and `reward_row` made arrays `[B]`."""
+
+    action: Any
+    observation: Any  # copied
+    reward: Any
+    terminated: Any
+    truncated: Any
+    info: dict
+    rewards: np.ndarray  # [B]; NaN where it is no number
+    ends: np.ndarray  # [B, 2] bool: terminated, truncated
+    reset_to: Any = None  # the first observation of the next episode, where the loop had to reset
+
+    @property
+    def over(self) -> np.ndarray:
+        """Where an episode ended, `[B]`."""
+        return np.asarray(self.ends.any(axis=1))
+
+
+@dataclass
+class Trace:
+    """A run from one reset on: what came before it broke off, if it did."""
+
+    first: Any = None
+    steps: list[Step] = field(default_factory=list)
+    failure: str = ""
+    failed_at: str = ""  # "reset", or "step 17"
+    changed: str = ""  # where an observation was found changed after it was returned
+
+
+class Probe:
+    """One environment: its kind, its spaces, and runs of it.
+
+    Args:
+        env: a Gymnasium environment or vector environment, or anything with the same methods.
+        worker: makes the calls.
+        policy: an action for an observation; None draws from the action space.
+    """
+
+    def __init__(self, env: Any, worker: Worker, policy: Callable[[Any], Any] | None = None):
+        self.env, self.worker, self.policy = env, worker, policy
+        self.vector = hasattr(env, "num_envs") and hasattr(env, "single_observation_space")
+        self.B = int(env.num_envs) if self.vector else 1
+        self.mode = mode_of(env)
+
+    @property
+    def resets_by_hand(self) -> bool:
+        """Whether the loop has to reset what ended."""
+        return self.mode == "disabled" or (not self.vector and not self.mode)
+
+    def run(self, steps: int, seed: int | None, actions: list[Any] | None = None, env: Any = None) -> Trace:
+        """Resets with `seed` and takes `steps` steps; stops where the environment fails.
+
+        Args:
+            steps: how many.
+            seed: for the reset and, with `None` in `actions`, for drawing actions.
+            actions: those to take, as far as they go.
+            env: another instance in place of the probe's.
+        """
+        env = self.env if env is None else env
+        trace, where = Trace(), "reset"
+        try:
+            self._seed_actions(env, seed)
+            first = self._reset(env, seed)
+            trace.first, kept = copied(first), [("reset", first, copied(first))]
+            observation = first
+            for t in range(steps):
+                where = f"step {t}"
+                if actions is not None and t < len(actions):
+                    action = actions[t]
+                elif self.policy is not None:
+                    action = self.worker.call("the given policy", self.policy, copied(observation))
+                else:
+                    action = self.worker.call("action_space.sample", lambda: env.action_space.sample())
+                step, observation = self._step(env, copied(action))
+                trace.steps.append(step)
+                self._watch(trace, kept, observation, where)
+                if self.resets_by_hand and step.over.any():
+                    where = f"the reset after step {t}"
+                    first = self._reset(env, None, step.over)
+                    step.reset_to, observation = copied(first), first
+                    self._watch(trace, kept, first, where)
+        except FailedError as error:
+            trace.failure, trace.failed_at = str(error), where
+        return trace
+
+    def _watch(self, trace: Trace, kept: list, observation: Any, where: str) -> None:
+        """Compares the last observation returned with its copy, then keeps this one."""
+        name, returned, copy = kept[-1]
+        if not trace.changed and not same(returned, copy):
+            trace.changed = f"the observation of {name} had changed after {where}"
+        kept[:] = [(where, observation, copied(observation))]
+
+    def _seed_actions(self, env: Any, seed: int | None) -> None:
+        if self.policy is None and seed is not None:
+            self.worker.call("action_space.seed", lambda: env.action_space.seed(seed))
+
+    def _reset(self, env: Any, seed: int | None, rows: np.ndarray | None = None) -> Any:
+        if rows is not None and self.vector:
+            settings: dict[str, Any] = {"options": {"reset_mask": rows.copy()}}
+        else:
+            settings = {} if seed is None else {"seed": seed}
+        name = f"reset({', '.join(f'{k}={v}' for k, v in settings.items())})"
+        made = self.worker.call(name, env.reset, **settings)
+        if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[1], dict):
+            raise FailedError(f"{name} returned {_kind(made)}, not (observation, info)")
+        return made[0]
+
+    def _step(self, env: Any, action: Any) -> tuple[Step, Any]:
+        made = self.worker.call("step", env.step, action)
+        if not isinstance(made, tuple) or len(made) != 5:
+            raise FailedError(f"step returned {_kind(made)}, not (observation, reward, terminated, truncated, info)")
+        observation, reward, terminated, truncated, info = made
+        if not isinstance(info, dict):
+            raise FailedError(f"step returned an info that is {_kind(info)}, not a dict")
+        ends = np.stack([_row_of(flag, self.B, False).astype(bool) for flag in (terminated, truncated)], axis=1)
+        rewards = _row_of(reward, self.B, np.nan).astype(float)
+        step = Step(action, copied(observation), copied(reward), terminated, truncated, copied(info), rewards, ends)
+        return step, observation
+
+
+def mode_of(env: Any) -> str:
+    """The autoreset mode that the metadata tells: "next-step", "same-step", "disabled", or "" where it tells none."""
+    metadata = getattr(env, "metadata", None) or {}
+    told = metadata.get("autoreset_mode") if isinstance(metadata, dict) else None
+    told = str(getattr(told, "value", told)).lower().replace("_", "").replace("-", "")
+    return {"nextstep": "next-step", "samestep": "same-step", "disabled": "disabled"}.get(told, "")
+
+
+def _row_of(value: Any, B: int, fallback: Any) -> np.ndarray:
+    """`[B]` of whatever was returned, where it is B numbers."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "biuf" and array.size == B:
+            return array.reshape(B)
+    except ValueError:
+        pass
+    return np.full(B, fallback)
+
+
+def _kind(value: Any) -> str:
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
