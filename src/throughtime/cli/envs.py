@@ -22,7 +22,6 @@ from throughtime.envs import (
     solve,
     solve_memoryless,
 )
-from throughtime.envs.adapters.names import OWN, PREFIXES
 
 SHOWN = 12  # names of one kind that fit into the terminal
 
@@ -66,9 +65,6 @@ def run(argv: list[str]) -> int:
         rows[form] = {"description": description}
         table.add_row(form, "", "", "", f"{description} [dim](throughtime envs {form})[/dim]")
     output.console.print(table)
-    output.console.print("\nEnvironments of others, each an extra of its name (throughtime\\[gymnasium] for gym):")
-    for form, about in {**{f"{prefix}:ID": text for prefix, text in PREFIXES.items()}, "module:Class": OWN}.items():
-        output.console.print(f"  {form:<13} {about}")
     output.result(rows)
     return 0
 

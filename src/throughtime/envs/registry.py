@@ -9,7 +9,7 @@ from typing import Any
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs.adapters import GymEnvironment, GymnaxEnvironment, check_trusted, trust
 from throughtime.envs.adapters._user import spec_of
-from throughtime.envs.adapters.names import OWN, PREFIXES, adapted_class, build_own, is_adapted, runs_code
+from throughtime.envs.adapters.names import OWN, PREFIXES, about, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
 from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze, Tracking
@@ -111,7 +111,7 @@ def entry_of(name: str) -> EnvironmentEntry:
             mend = f"For a file write {PREFIX}{name}."
         raise ConfigError(f"There is no environment {name!r}.", mend=mend)
     build, fixed = adapted_class(name)
-    return EnvironmentEntry(build, fixed, (build.__doc__ or name).strip().splitlines()[0])
+    return EnvironmentEntry(build, fixed, about(name))
 
 
 def stem(name: str) -> str:

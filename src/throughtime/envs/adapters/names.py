@@ -34,6 +34,15 @@ def runs_code(name: str) -> bool:
     return is_adapted(name) and (prefix not in PREFIXES or ":" in rest)
 
 
+def about(name: str) -> str:
+    """One line for people on an environment of these forms: that of the user's class is its docstring's first."""
+    prefix, _, rest = name.partition(":")
+    if prefix in PREFIXES:
+        package = {"gym": "Gymnasium", "gymnax": "gymnax", "minigrid": "MiniGrid"}[prefix]
+        return f"The environment {rest} of {package}."
+    return (find_class(name).__doc__ or f"The environment {name}.").strip().splitlines()[0]
+
+
 def adapted_class(name: str) -> tuple[type[Environment], dict[str, Any]]:
     """The class behind a name, and the fields that the name decides.
 
