@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.agents.network import NetworkConfig, Tower
+from throughtime.agents.network import NetworkConfig, Tower, action_width, one_hot_action
 from throughtime.core import ConfigError
 from throughtime.envs import Box, Discrete, Environment, Space, VectorEnvironment
 from throughtime.memory import Readout
@@ -74,7 +74,7 @@ class Estimator(eqx.Module):
             key: for the random weights.
         """
         F = _size(env.observation_space)
-        A = env.action_space.n if isinstance(env.action_space, Discrete) else _size(env.action_space)
+        A = action_width(env.action_space)
         key_tower, key_hidden, key_prediction = jax.random.split(key, 3)
         self.tower = Tower(F + A, config, key_tower)
         self.hidden = Readout(self.tower.output_size + A, 64, "tanh", key=key_hidden)
@@ -84,10 +84,10 @@ class Estimator(eqx.Module):
 
     def encode_action(self, action: Array) -> Float[Array, "*batch A"]:
         """An action as the environment takes it → as the network reads it."""
-        if isinstance(self.action_space, Discrete):
-            return jax.nn.one_hot(action, self.action_space.n, dtype=jnp.float32)
-        middle = 0.5 * (self.action_space.high + self.action_space.low)
-        return (action - middle) / (0.5 * (self.action_space.high - self.action_space.low))
+        space = self.action_space
+        if not isinstance(space, Box):
+            return one_hot_action(space, action)
+        return (action - 0.5 * (space.high + space.low)) / (0.5 * (space.high - space.low))
 
     def inputs(self, observation: Float[Array, "*batch F"], before: Float[Array, "*batch A"]) -> Array:
         """Standardised observation and the encoded action before it (zeros at an episode's first step)."""
@@ -130,10 +130,12 @@ def random_history(env: Environment, estimator: Estimator, config: EstimatorConf
     def run() -> History:
         observation, state = vector.reset(key_reset)
         shape = (config.length, config.rows)
-        if isinstance(space, Discrete):
-            actions = jax.random.randint(key_actions, shape, 0, space.n)
-        else:
+        if isinstance(space, Box):
             actions = jax.random.uniform(key_actions, (*shape, *space.shape), jnp.float32, space.low, space.high)
+        else:
+            counts = jnp.asarray(space.n if isinstance(space, Discrete) else space.sizes, jnp.int32)
+            counts = jnp.broadcast_to(counts, (*shape, *space.shape))
+            actions = jax.random.randint(key_actions, counts.shape, 0, counts)
 
         def body(carry, inputs):
             state, observation, reset = carry

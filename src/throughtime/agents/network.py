@@ -211,6 +211,16 @@ def action_width(space: Space) -> int:
     return sum(space.sizes) if isinstance(space, MultiDiscrete) else space.shape[0]
 
 
+def one_hot_action(
+    space: Discrete | MultiDiscrete, action: Array, dtype: Any = jnp.float32
+) -> Float[Array, "*batch A"]:
+    """Discrete actions as a network reads them; −1 is a vector of zeros."""
+    if isinstance(space, Discrete):
+        return jax.nn.one_hot(action, space.n, dtype=dtype)
+    parts = [jax.nn.one_hot(action[..., k], n, dtype=dtype) for k, n in enumerate(space.sizes)]
+    return jnp.concatenate(parts, axis=-1)
+
+
 def _box_size(space: Box) -> int:
     if len(space.shape) != 1:
         raise ConfigError(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.agents.network import ActorCritic, NetworkConfig, NetworkState, action_width
+from throughtime.agents.network import ActorCritic, NetworkConfig, NetworkState, action_width, one_hot_action
 from throughtime.core import ConfigError, select_rows
 from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Space
 from throughtime.rl import Categorical, DiagonalGaussian, Moments, MultiCategorical
@@ -145,13 +145,9 @@ class Policy(eqx.Module):
             x = self.observation_moments.standardise(x)
         parts = [x]
         if state.previous_action is not None:
-            if isinstance(self.action_space, Discrete):
-                parts.append(jax.nn.one_hot(state.previous_action, self.action_space.n, dtype=x.dtype))
-            elif isinstance(self.action_space, MultiDiscrete):
-                for k, n in enumerate(self.action_space.sizes):
-                    parts.append(jax.nn.one_hot(state.previous_action[:, k], n, dtype=x.dtype))
-            else:
-                parts.append(state.previous_action)
+            before = state.previous_action
+            space = self.action_space
+            parts.append(before if isinstance(space, Box) else one_hot_action(space, before, x.dtype))
         if self.reads_previous_reward:
             if reward is None:
                 raise ConfigError(

@@ -125,7 +125,8 @@ def _softmax_regression(x: Float[np.ndarray, "N F"], y: Float[np.ndarray, "N K"]
 def _network(x: Float[np.ndarray, "N F"], y: Float[np.ndarray, "N K"], kind: Kind, seed: int):
     """One hidden layer; vectors are learned in units of their own spread."""
     centre, spread = (y.mean(axis=0), np.maximum(y.std(axis=0), 1e-8)) if kind == "vector" else (0.0, 1.0)
-    layers = jax.device_get(_train(*(jnp.asarray(a, jnp.float32) for a in (x, (y - centre) / spread)), kind, seed))
+    scaled = jnp.asarray((y - centre) / spread, jnp.float32)
+    layers = jax.device_get(_train(jnp.asarray(x, jnp.float32), scaled, kind, seed))
     (w1, b1), (w2, b2) = (tuple(np.asarray(a, float) for a in layer) for layer in layers)
     return (w1, b1), (w2 * spread, b2 * spread + centre)
 
