@@ -12,7 +12,7 @@ from throughtime.envs.adapters._user import spec_of
 from throughtime.envs.adapters.names import OWN, PREFIXES, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
-from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze
+from throughtime.envs.suite import CartPole, Pendulum, RepeatPrevious, Tiger, TMaze
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,9 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         ),
         "tiger-ends-on-open": EnvironmentEntry(
             Tiger, {"ends_on_open": True}, "Tiger whose episode ends with the first opened door."
+        ),
+        "repeat-previous": EnvironmentEntry(
+            RepeatPrevious, {}, "Name the suit of the card seen some steps ago (POPGym's, at three difficulties)."
         ),
     }
 )
