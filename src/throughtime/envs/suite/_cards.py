@@ -27,5 +27,5 @@ def check_difficulty(owner: str, difficulty: str) -> None:
         raise ConfigError(
             f"{owner}: difficulty = {difficulty!r} is impossible.",
             f"The published difficulties are {', '.join(DIFFICULTIES)}.",
-            did_you_mean(difficulty, DIFFICULTIES),
+            f"Set difficulty to one of them. {did_you_mean(difficulty, DIFFICULTIES)}",
         )
