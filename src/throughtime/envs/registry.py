@@ -12,7 +12,7 @@ from throughtime.envs.adapters._user import spec_of
 from throughtime.envs.adapters.names import OWN, PREFIXES, about, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
-from throughtime.envs.suite import CartPole, Pendulum, Tiger, TMaze, Tracking
+from throughtime.envs.suite import CartPole, Pendulum, RepeatPrevious, Tiger, TMaze, Tracking
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,9 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         ),
         "tracking": EnvironmentEntry(
             Tracking, {}, "Point at a swinging target seen through noise (linear-Gaussian, exactly solved)."
+        ),
+        "repeat-previous": EnvironmentEntry(
+            RepeatPrevious, {}, "Name the suit of the card seen some steps ago (POPGym's, at three difficulties)."
         ),
     }
 )
