@@ -158,7 +158,6 @@ def test_without_anything_each_law_says_what_it_needs():
         ({"state_steps": [6, 0, 12, 18]}, "state_steps"),
         ({"observations": np.array([[object()]])}, "observations"),
     ],
-    ids=str,
 )
 def test_arrays_that_do_not_fit_are_named(change, where):
     rollout, policy = correct()
@@ -198,7 +197,6 @@ class OtherState(GRUPolicy):
         (object(), "needs policy.step"),
         (None, "needs policy"),
     ],
-    ids=str,
 )
 def test_a_policy_that_fails_leaves_the_other_laws_checked(policy, says):
     rollout, _ = correct()

@@ -24,10 +24,9 @@ def show_evidence(record: dict[str, Any], console: Console) -> None:
     """
     seeds = ", ".join(map(str, record["seeds"]))
     title = f"{record['label']} on {record['environment']} · {record['steps']:,} steps · seed {seeds}"
-    verdict = record["verdict"]
     console.print(Text(title, style="bold"))
     console.print()
-    console.print(Text.assemble((f"{verdict['headline']}. ", "bold"), " ".join(verdict["sentences"])))
+    console.print(verdict_text(record))
     console.print()
     console.print(_returns(record))
     console.print()
@@ -38,6 +37,12 @@ def show_evidence(record: dict[str, Any], console: Console) -> None:
     for row in facts(record):
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+
+
+def verdict_text(record: dict[str, Any]) -> Text:
+    """The verdict in words."""
+    verdict = record["verdict"]
+    return Text.assemble((f"{verdict['headline']}. ", "bold"), " ".join(verdict["sentences"]))
 
 
 def _returns(record: dict[str, Any]) -> Table:

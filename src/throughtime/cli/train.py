@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
             )
         else:
             trained = compare(plan, out, overwrite=arguments.overwrite, progress=bar.update)
-    return finish(trained, out, command, output)
+    return finish(trained, out, command, output, prove=arguments.prove)
 
 
 def _defaults(argv: list[str]) -> tuple[RunConfig, list[str]]:
@@ -98,6 +98,8 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         """Inputs that the TDNN twin sees."""
         episodes: int = defaults.evaluation_episodes
         """Fresh episodes that each final policy is scored on."""
+        prove: bool | None = None
+        """Measures how the memory is used once training is done; by default where twins are trained."""
         flow: str | None = None if defaults.flow_every is None else f"every={defaults.flow_every}"
         """Looks through the gradient microscope every N iterations, "every=N"; training itself stays as it is."""
         out: Path | None = None
