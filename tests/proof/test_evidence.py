@@ -24,6 +24,8 @@ from throughtime.core import ConfigError
 from throughtime.envs import Revealed, make, registry
 from throughtime.memory import make_memory
 from throughtime.proof.evidence import (
+    Ablations,
+    Parity,
     Reach,
     ablate,
     evidence_verdict,
@@ -234,3 +236,40 @@ def test_too_few_episodes_and_a_lost_environment_are_named(trained):
     finally:
         checkpoint.with_suffix(".away").rename(checkpoint)
     assert config.read_text() == text
+
+
+def losses(swap, reset, noise=0.05, episodes=512, seed=0):
+    """Ablations of an agent whose return of 1 falls by so much."""
+    rng = np.random.default_rng(seed)
+
+    def returns(loss):
+        return np.ones(episodes) - loss + noise * rng.standard_normal(episodes)
+
+    return Ablations(
+        np.ones(episodes), (1,), returns(reset)[None], returns(reset), returns(swap), (1.0,), returns(0.0)[None]
+    )
+
+
+PARITY = Parity(0.0, 1e-3, 10, 4)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "kind", "said"),
+    [
+        ([(0.5, 0.5), (0.9, 0.9)], "uses", ""),  # two seeds that differ, and both lose much
+        ([(0.5, 0.5), (0.5, 0.5), (0.0, 0.0)], "uses", "2 of 3 training seeds show that loss."),
+        ([(0.5, 0.5), (0.0, 0.0), (0.0, 0.0)], "ignores", "1 of 3 training seeds show that loss."),
+        ([(0.0, 0.5)], "clock", ""),
+        ([(-0.5, -0.5)], "harmful", ""),
+    ],
+)
+def test_each_seed_is_a_witness_of_its_own(seeds, kind, said):
+    several = [losses(*loss, seed=i) for i, loss in enumerate(seeds)]
+    verdict = evidence_verdict(several, Reach(5, 5, 5, 5), PARITY, None)
+    assert verdict.kind == kind
+    assert said in " ".join(verdict.sentences)
+
+
+def test_harm_shows_beside_an_ablation_that_says_nothing():
+    noisy = losses(0.0, -0.3)._replace(swapped=1.0 + 30 * np.random.default_rng(1).standard_normal(512))
+    assert evidence_verdict([noisy], Reach(5, 5, 5, 5), PARITY, None).kind == "harmful"

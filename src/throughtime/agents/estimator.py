@@ -8,7 +8,7 @@ actions. What predicts the future of an observation-action history is a state of
 `FrozenMemory` is then the environment as seen through that memory: its observation is the memory's output.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -278,6 +278,11 @@ class FrozenMemory(Environment[FrozenState, Any]):
     def discount(self) -> float:
         """The environment's."""
         return self.env.discount
+
+    @property
+    def scored(self) -> "FrozenMemory":
+        """The environment's, seen through the same memory."""
+        return replace(self, env=self.env.scored)
 
     @property
     def optimal_return(self) -> float | None:

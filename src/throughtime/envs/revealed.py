@@ -1,6 +1,6 @@
 """An environment whose hidden state is shown beside the observation: what a policy could do if nothing were hidden."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -71,6 +71,11 @@ class Revealed(Environment[Any, Any]):
     def discount(self) -> float:
         """The environment's."""
         return self.env.discount
+
+    @property
+    def scored(self) -> "Revealed":
+        """The environment's, revealed."""
+        return replace(self, env=self.env.scored)
 
     @property
     def required_lag(self) -> int:

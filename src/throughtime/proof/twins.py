@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from throughtime.core import ConfigError, RunFolderError
+from throughtime.envs import Revealed
 from throughtime.runs import Progress, Run, RunConfig, RunFolder, load_run, resume, train, with_memory
 from throughtime.runs.atomic import atomic_write
 from throughtime.runs.folder import EVIDENCE_FILE
@@ -131,6 +132,8 @@ def compare(
 def train_twins(path: str | os.PathLike[str], *, progress: ProgressCallback | None = None) -> Comparison:
     """Trains the twins that a run or a comparison lacks: memoryless, short window, and one that sees the state.
 
+    The last one only where the environment gives its hidden state.
+
     Args:
         path: a comparison's folder, to which they are added, or a run's, in whose `twins/` they go.
         progress: called after each chunk.
@@ -141,12 +144,12 @@ def train_twins(path: str | os.PathLike[str], *, progress: ProgressCallback | No
     path = Path(path)
     if is_comparison(path):
         config = _read(path)
-        missing = tuple(role for role in (*ROLES, "state") if role not in config.roles)
+        missing = tuple(role for role in (*ROLES, *_state_role(config.run)) if role not in config.roles)
         if missing:
             _write(path, replace(config, roles=config.roles + missing))
         return resume_comparison(path, progress=progress)
     run = load_run(path).config
-    config = ComparisonConfig(run, (run.seed,), ("memoryless", "window", "state"))
+    config = ComparisonConfig(run, (run.seed,), ("memoryless", "window", *_state_role(run)))
     out = path / TWINS_FOLDER
     if not is_comparison(out):
         return compare(config, out, progress=progress)
@@ -155,6 +158,15 @@ def train_twins(path: str | os.PathLike[str], *, progress: ProgressCallback | No
             f"{out} holds the twins of other settings.", "They would be no twins of this run.", f"Move {out} away."
         )
     return resume_comparison(out, progress=progress)
+
+
+def _state_role(config: RunConfig) -> tuple[Role, ...]:
+    """The twin that sees the hidden state, where the environment gives one."""
+    try:
+        _ = Revealed(config.env.build()).observation_space
+    except ConfigError:
+        return ()
+    return ("state",)
 
 
 def twins_of(run: Run) -> tuple[Entry, ...]:
@@ -274,6 +286,4 @@ def _finish(path: Path, config: RunConfig, progress: Callable[[Progress], None] 
     if not _begun(path):
         return train(config, path, overwrite=path.exists(), progress=progress)
     run = load_run(path)
-    if int(run.state.iteration) >= run.config.iterations:
-        return run
-    return resume(path, progress=progress)
+    return run if run.finished else resume(path, progress=progress)

@@ -137,7 +137,7 @@ def _unfinished(entries: Sequence[Entry]) -> list[str]:
         f"{run.config.iterations * run.config.steps_per_iteration:,} steps."
         for entry in entries
         for run in entry.runs
-        if int(run.state.iteration) < run.config.iterations
+        if not run.finished
     ]
 
 

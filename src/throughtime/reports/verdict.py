@@ -38,7 +38,7 @@ def verdict(rows: Sequence[Row], ceilings: Ceilings) -> Verdict:
     sentences = [returns + ".", _ceiling_sentence(ceilings, show)]
     lo, hi = memory.interval
     ceiling = ceilings.memoryless_return
-    above_ceiling = ceiling is not None and lo > ceiling
+    above_ceiling = ceiling is not None and lo > ceiling + _cut_off(ceiling)
     if twin is None and ceiling is None:
         headline = "Whether memory helps is not shown"
         sentences.append("There is neither a policy without memory to compare with, nor a known ceiling.")
@@ -86,14 +86,19 @@ def _impossible(rows: Sequence[Row], ceilings: Ceilings) -> list[str]:
         if row.role == "state":  # it may do what no policy that sees less can
             continue
         own = ceilings.memoryless_return if row.role == "memoryless" else ceilings.optimal_return
-        # Generous, for this accuses: a wider interval than the table's, and a hundredth for what a time limit cuts off.
+        # Generous, for this accuses: a wider interval than the table's.
         if own is None:
             continue
         lo, hi = row.interval
-        if lo - (hi - lo) / 2 > own + 0.01 * max(1.0, abs(own)):
+        if lo - (hi - lo) / 2 > own + _cut_off(own):
             name = "memoryless ceiling" if row.role == "memoryless" else "optimum"
             said.append(
                 f"{row.label} is above the {name}, which should not be possible: does the observation leak "
                 "what it should hide, or is the ceiling wrong?"
             )
     return said
+
+
+def _cut_off(value: float) -> float:
+    """What a time limit may cut off of a return beside a ceiling that knows of no limit: a hundredth of it."""
+    return 0.01 * max(1.0, abs(value))

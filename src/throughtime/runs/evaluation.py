@@ -75,14 +75,9 @@ def evaluate(
     for key in jax.random.split(jax.random.key(seed), batches):
         totals, lengths, environments = _play(policy, VectorEnvironment(env, B), limit, key, deterministic)
         results.append(jax.device_get((totals, lengths)))
-        _give_back(env, environments)
+        give_back(env, environments)
     returns, lengths = (np.concatenate(parts)[:episodes] for parts in zip(*results, strict=True))
-    if not np.isfinite(returns).all():
-        raise NonFiniteError(
-            f"Episode {int(np.argmin(np.isfinite(returns)))} has a return that is not finite.",
-            f"{env.name} gave a NaN or an infinite reward.",
-            "Correct the environment's reward.",
-        )
+    check_finite(returns, env)
     return Evaluation(returns, lengths)
 
 
@@ -157,7 +152,7 @@ def record_episode(policy: Policy, env: Environment, *, seed: int = 0) -> Episod
     limit = step_limit(env)
     carry, played = _record(policy, VectorEnvironment(env, 1), limit, jax.random.key(seed))
     record, ended = jax.device_get(played)
-    _give_back(env, carry[0])
+    give_back(env, carry[0])
     T = int(np.argmax(ended)) + 1
     arrays: list[Any] = [None if x is None else x[:T, 0] for x in record]
     return EpisodeRecord(*arrays)
@@ -192,7 +187,21 @@ def _record(policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArra
     return jax.lax.scan(body, carry, jax.random.split(key_steps, limit))
 
 
-def _give_back(env: Environment, state: Any) -> None:
+def check_finite(returns: Float[np.ndarray, " N"], env: Environment) -> None:
+    """Refuses returns that say nothing.
+
+    Raises:
+        NonFiniteError: a return that is NaN or infinite.
+    """
+    if not np.isfinite(returns).all():
+        raise NonFiniteError(
+            f"Episode {int(np.argmin(np.isfinite(returns)))} has a return that is not finite.",
+            f"{env.name} gave a NaN or an infinite reward.",
+            "Correct the environment's reward.",
+        )
+
+
+def give_back(env: Environment, state: Any) -> None:
     """Raises what went wrong in Python environments; gives them back in any case."""
     try:
         raise_error_of(env, state)

@@ -53,6 +53,11 @@ class Run:
         return int(self.state.iteration) * self.config.steps_per_iteration
 
     @property
+    def finished(self) -> bool:
+        """Whether its budget is spent."""
+        return int(self.state.iteration) >= self.config.iterations
+
+    @property
     def seconds(self) -> float:
         """Wall clock of training, compilation included."""
         return float(self.metrics[-1]["seconds"]) if self.metrics else 0.0

@@ -5,7 +5,7 @@ the next is tampered with. What is lost against the intact agent, episode by epi
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from throughtime.agents import Policy
 from throughtime.core import ConfigError
-from throughtime.envs import Environment, VectorEnvironment
+from throughtime.envs import Environment, HostEnvironment, VectorEnvironment
 from throughtime.proof.evidence._acting import Ablation, Acting, act, begin
-from throughtime.runs.evaluation import step_limit
+from throughtime.runs.evaluation import HOST_BATCH, check_finite, give_back, step_limit
 
 NOISE_SIZES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 LEAST_EPISODES = 16
@@ -53,11 +53,13 @@ def ablate(
         scale: of the state, as `record` measured it: noise of size 1 is as large as the state's own variation.
         periods: k of "reset every k steps", each at least 1; by default `default_periods`.
         noise_sizes: standard deviations of the noise that is added to the state before each step.
-        episodes: N, at least 16.
+        episodes: N, at least 16; of Python environments at most `HOST_BATCH`, all of which are open at once.
         seed: of the episodes.
 
     Raises:
         ConfigError: too few episodes, an impossible period, or an environment whose episodes need not end.
+        NonFiniteError: a reward that is NaN or infinite.
+        EnvironmentStepError: a Python environment that failed more often than it may be restarted.
     """
     limit = step_limit(env)
     if episodes < LEAST_EPISODES:
@@ -73,6 +75,8 @@ def ablate(
     settings += [Ablation(every=k) for k in periods]
     settings += [Ablation(frozen=True), Ablation(swapped=True)]
     settings += [Ablation(noise=float(size)) for size in noise_sizes]
+    hosted = isinstance(env, HostEnvironment)
+    vector = VectorEnvironment(env, min(episodes, HOST_BATCH) if hosted else episodes)
     stacked = Ablation(
         every=jnp.asarray([a.every for a in settings], jnp.int32),
         frozen=jnp.asarray([a.frozen for a in settings]),
@@ -80,9 +84,15 @@ def ablate(
         noise=jnp.asarray([a.noise for a in settings], jnp.float32),
         alone=jnp.asarray([a.alone for a in settings]),
     )
-    returns = np.asarray(
-        _play_all(policy, VectorEnvironment(env, episodes), limit, jax.random.key(seed), stacked, scale)
-    )
+    played = []
+    # Python environments are given back before the next ones are opened.
+    for part in np.split(np.arange(len(settings)), len(settings) if hosted else 1):
+        these = jax.tree.map(lambda a, part=part: a[part], stacked)
+        result, environments = _play_all(policy, vector, limit, jax.random.key(seed), these, scale)
+        played.append(np.asarray(result))
+        give_back(env, jax.tree.map(lambda a: a[0], environments) if hosted else None)
+    returns = np.concatenate(played)
+    check_finite(returns.reshape(-1), env)
     K = len(periods)
     return Ablations(
         returns[0], periods, returns[1 : K + 1], returns[K + 1], returns[K + 2], tuple(noise_sizes), returns[K + 3 :]
@@ -103,10 +113,11 @@ def default_periods(limit: int, required_lag: int | None) -> list[int]:
 @eqx.filter_jit
 def _play_all(
     policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArray, settings: Ablation, scale: list[Array]
-) -> Float[Array, "A N"]:
+) -> tuple[Float[Array, "A N"], Any]:
+    """Returns, and the environments' last states (of Python environments only: the others' are of no use)."""
     key_reset, key_steps = jax.random.split(key)
 
-    def play(ablation: Ablation) -> Float[Array, " N"]:
+    def play(ablation: Ablation) -> tuple[Float[Array, " N"], Any]:
         def body(carry: tuple[Acting, Float[Array, " N"]]):
             acting, total = carry
             weight = jnp.power(jnp.float32(env.env.discount), acting.t.astype(jnp.float32))
@@ -117,6 +128,7 @@ def _play_all(
             return jnp.any(carry[0].alive) & (carry[0].t < limit)
 
         start = (begin(policy, env, key_reset), jnp.zeros(env.batch_size))
-        return jax.lax.while_loop(more, body, start)[1]
+        acting, total = jax.lax.while_loop(more, body, start)
+        return total, acting.environment if isinstance(env.env, HostEnvironment) else None
 
     return jax.lax.map(play, settings)

@@ -1,6 +1,6 @@
 """Replay parity: the preflight of training, on a finished run."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from throughtime.agents.preflight import RESUMED_TOLERANCE, replay_error_of
 from throughtime.agents.rollout import Sequences, collect, start
 from throughtime.envs import Environment, VectorEnvironment
 from throughtime.rl import cut, join_starts
+from throughtime.runs.evaluation import give_back
 
 PIECES = 2
 LONGEST = 2048
@@ -47,15 +48,16 @@ def replay_parity(policy: Policy, env: Environment, *, seed: int = 0, environmen
     """
     limit = env.max_episode_steps or 128
     piece = max(2, min(2 * limit + (limit + 1) // 2, LONGEST))
-    error = _error(policy, VectorEnvironment(env, environments), piece, jax.random.key(seed))
+    error, states = _error(policy, VectorEnvironment(env, environments), piece, jax.random.key(seed))
+    give_back(env, states)
     return Parity(float(error), RESUMED_TOLERANCE, PIECES * piece, environments)
 
 
 @eqx.filter_jit
-def _error(policy: Policy, env: VectorEnvironment, piece: int, key: PRNGKeyArray) -> Float[Array, ""]:
+def _error(policy: Policy, env: VectorEnvironment, piece: int, key: PRNGKeyArray) -> tuple[Float[Array, ""], Any]:
     key_start, key = jax.random.split(key)
     actors = start(policy, env, key_start)
-    _, rollout, starts, _ = collect(policy, env, actors, key, PIECES * piece, piece)
+    actors, rollout, starts, _ = collect(policy, env, actors, key, PIECES * piece, piece)
     unused = jnp.zeros_like(rollout.values)
     recorded = (rollout.inputs, rollout.resets, rollout.actions, rollout.log_probs, rollout.values, unused, unused)
-    return replay_error_of(policy, Sequences(join_starts(starts), *cut(recorded, piece)))
+    return replay_error_of(policy, Sequences(join_starts(starts), *cut(recorded, piece))), actors.environment

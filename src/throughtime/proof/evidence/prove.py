@@ -78,10 +78,14 @@ def prove(
         agent, twins = Entry("memory", memory_label(subject.config), (subject,)), twins_of(subject)
     else:
         agent, twins = _split(subject)
-    task, first = agent.runs[0].env, agent.runs[0]
+    # A twin that did not have the same budget is no twin.
+    twins = tuple(twin for twin in twins if all(run.finished for run in twin.runs))
+    first = agent.runs[0]
+    task = first.env.scored
     limit = step_limit(task)
     tell("scoring the agent and its twins")
     returns = {entry.role: [run.evaluate().returns for run in entry.runs] for entry in (agent, *twins)}
+    paired = {entry.role: _paired(entry, agent, returns[entry.role]) for entry in twins}
     looks = []
     for run in agent.runs:
         words = f", seed {run.config.seed}" if len(agent.runs) > 1 else ""
@@ -89,12 +93,12 @@ def prove(
     tell("gradients and values")
     horizon = looks[0].horizon
     ablations = None if any(look.ablations is None for look in looks) else [look.ablations for look in looks]
-    parity = max((look.parity for look in looks), key=lambda p: p.error)
+    parity = max((look.parity for look in looks), key=lambda p: (not p.holds, p.error))
     reach = Reach.of([look.horizon for look in looks], task.required_lag)
     share = memory_share(
         returns[agent.role],
-        returns.get("memoryless"),
-        returns.get("state"),
+        paired.get("memoryless"),
+        paired.get("state"),
         known_memoryless=task.memoryless_return,
         known_ceiling=task.optimal_return,
     )
@@ -135,9 +139,9 @@ def prove(
 
 
 def _look(run: Run, limit: int, episodes: int, seed: int, tell: Stage) -> _Looked:
-    policy, env = run.policy, run.env
+    policy, env = run.policy, run.env.scored
     tell("recomputing what it acted")
-    parity = replay_parity(policy, env, seed=seed)
+    parity = replay_parity(policy, run.env, seed=seed)
     tell("changing what it saw")
     recording = record(policy, env, episodes=max(min(128, RECORDED // limit), LEAST_EPISODES), seed=seed)
     horizon = memory_horizon(policy, recording)
@@ -187,6 +191,13 @@ def _split(comparison: Comparison) -> tuple[Entry, tuple[Entry, ...]]:
             f"Go on with `throughtime resume {comparison.path}`, or name one run.",
         )
     return agent, tuple(entry for entry in comparison.entries if entry.role != "memory")
+
+
+def _paired(twin: Entry, agent: Entry, returns: list[np.ndarray]) -> list[np.ndarray]:
+    """A twin's returns in the order of the agent's seeds; where it lacks one of them, all together."""
+    by_seed = {run.config.seed: episodes for run, episodes in zip(twin.runs, returns, strict=True)}
+    seeds = [run.config.seed for run in agent.runs]
+    return [by_seed[seed] for seed in seeds] if by_seed.keys() >= set(seeds) else [np.concatenate(returns)]
 
 
 def _seed(run: Run, seed: int | None) -> int:

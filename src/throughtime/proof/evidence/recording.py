@@ -1,6 +1,6 @@
 """Whole episodes of an agent, kept step by step: what interventions, saliency and value estimates read."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.agents import Policy
-from throughtime.envs import Environment, VectorEnvironment
+from throughtime.envs import Environment, HostEnvironment, VectorEnvironment
 from throughtime.proof.evidence._acting import Ablation, Acting, act, begin, state_leaves
 from throughtime.rl import ActionDistribution
-from throughtime.runs.evaluation import step_limit
+from throughtime.runs.evaluation import HOST_BATCH, check_finite, give_back, step_limit
 
 
 class Recording(NamedTuple):
@@ -43,16 +43,21 @@ def record(
     Args:
         policy: acts.
         env: where.
-        episodes: N.
+        episodes: N; of Python environments at most `HOST_BATCH`, all of which are open at once.
         seed: of the episodes (and of the actions, where they are drawn).
         deterministic: takes the most probable action; otherwise draws it.
         alone: takes the policy's memory away: each step is acted as if it were the first of an episode.
 
     Raises:
         ConfigError: an environment whose episodes need not end.
+        NonFiniteError: a reward that is NaN or infinite.
+        EnvironmentStepError: a Python environment that failed more often than it may be restarted.
     """
     key = jax.random.key(seed)
-    recording = _record(policy, VectorEnvironment(env, episodes), step_limit(env), key, deterministic, alone)
+    vector = VectorEnvironment(env, min(episodes, HOST_BATCH) if isinstance(env, HostEnvironment) else episodes)
+    recording, environments = _record(policy, vector, step_limit(env), key, deterministic, alone)
+    give_back(env, environments)
+    check_finite(np.where(recording.alive, recording.rewards, 0.0).sum(axis=0), env)
     T = max(int(np.asarray(recording.alive).any(axis=1).sum()), 1)
     return jax.tree.map(lambda a: a[:T], recording._replace(scale=[]))._replace(scale=recording.scale)
 
@@ -60,7 +65,7 @@ def record(
 @eqx.filter_jit
 def _record(
     policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArray, deterministic: bool, alone: bool
-) -> Recording:
+) -> tuple[Recording, Any]:
     key_reset, key_steps = jax.random.split(key)
     acting = begin(policy, env, key_reset)
     zeros = [jnp.zeros(leaf.shape[1:], jnp.float32) for leaf in state_leaves(acting.policy.network)]
@@ -76,7 +81,7 @@ def _record(
         kept = (done.observation, done.inputs, done.distribution, done.action, done.reward, done.terminated)
         return (acting, total, squares), (*kept, done.successor, done.alive)
 
-    (_, total, squares), rows = jax.lax.scan(one, (acting, zeros, zeros), None, length=limit)
+    (acting, total, squares), rows = jax.lax.scan(one, (acting, zeros, zeros), None, length=limit)
     count = jnp.sum(rows[-1], dtype=jnp.float32)
     scale = [jnp.sqrt(jnp.maximum(q / count - jnp.square(s / count), 0.0)) for s, q in zip(total, squares, strict=True)]
-    return Recording(*rows, scale)
+    return Recording(*rows, scale), acting.environment

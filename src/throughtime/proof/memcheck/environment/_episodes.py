@@ -134,7 +134,8 @@ class Episodes:
         stale = [same(final, self._seen(end.t - 1, end.b)) for end, final in zip(self.ends, finals, strict=True)]
         if self._always(stale, self._repeats):
             return law.broken("the observation after the last step", "the one before it", _at(self.ends[0]))
-        return law.held(f"{len(finals)} ends")
+        told = "" if self.probe.vector else ", none of them seen as a first observation"
+        return law.held(f"{len(finals)} ends{told}")
 
     def fake_step(self) -> Finding:
         """No reward, no end."""

@@ -94,6 +94,9 @@ def _check(
         episodes.fake_step(),
     ]
     by_law = {finding.law: finding for finding in found}
+    if not taken:
+        for law in (laws.SEED, laws.NOTHING_LEFT):
+            by_law[law] = law.not_checked("no step was made")
     if by_law[laws.AUTORESET].status == "broken":  # where things are said to be, they are not
         for law in (laws.ENDS, laws.TIME_LIMIT, laws.FINAL, laws.FAKE_STEP):
             by_law[law] = law.not_checked(f"{laws.AUTORESET.id} does not hold")
@@ -118,8 +121,9 @@ def _limit(env: Any) -> int | None:
     for part in (env, *(inner[:1] if isinstance(inner, list | tuple) else ())):
         spec = getattr(part, "spec", None)
         limit = getattr(spec, "max_episode_steps", None)
-        if isinstance(limit, int):
-            return limit
+        for declared in (limit, getattr(part, "max_episode_steps", None)):
+            if isinstance(declared, int):
+                return declared
     return None
 
 
