@@ -211,6 +211,24 @@ def test_states_of_another_structure_are_said():
     assert "structure" in next(f for f in findings if f.law.id == "rollout/state-before-observation").note
 
 
+class NaN(GRUPolicy):
+    def log_prob(self, out, actions):
+        return np.nan * super().log_prob(out, actions)
+
+    def value(self, out):
+        return np.nan * super().value(out)
+
+
+@pytest.mark.parametrize("first", [0, 6])
+def test_outputs_that_are_nan_do_not_replay(first):
+    rollout, _ = correct(every_state=True)
+    states = jax.tree.map(lambda a: a[first:], rollout.states)
+    rollout = replace(rollout, states=states, state_steps=range(first, 24), sequences=None)
+    assert not check_rollout(rollout, GRUPolicy()).broken
+    told = statuses(check_rollout(rollout, NaN()))
+    assert told["log-probs-replay"] == told["values-replay"] == "broken"
+
+
 def test_a_loss_that_fails_is_said():
     rollout, policy = correct()
     s = replace(rollout.sequences, mask=np.ones((6, 12), bool))
