@@ -9,6 +9,7 @@ import pytest
 
 from environment_samples import Walk, Walks
 from throughtime.envs import Box, make
+from throughtime.proof.memcheck._time_limit import TookTooLong, within
 from throughtime.proof.memcheck.environment.check import check_environment
 from throughtime.proof.memcheck.environment.laws import ENVIRONMENT_LAWS
 from throughtime.proof.memcheck.environment.stateful import NumpySpace, StatefulEnvironments
@@ -332,3 +333,28 @@ def test_gymnasium_with_other_spaces(name):
         env = gymnasium.make(name)
     assert not check_environment(env, steps=300).broken
     env.close()
+
+
+def test_a_time_out_that_a_bare_except_swallows_comes_again():
+    def stubborn():
+        for _ in range(4):
+            try:
+                time.sleep(0.5)
+            except:  # noqa: E722
+                pass
+
+    start = time.perf_counter()
+    with pytest.raises(TookTooLong):
+        within(0.2, stubborn)
+    assert time.perf_counter() - start < 1.5
+
+
+def test_a_call_that_returns_after_its_time_took_too_long():
+    def late():
+        try:
+            time.sleep(2)
+        except:  # noqa: E722
+            return "a result"
+
+    with pytest.raises(TookTooLong):
+        within(0.2, late)
