@@ -4,11 +4,15 @@ import random
 import time
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from environment_samples import Walk, Walks
 from throughtime.envs import Box, make
+from throughtime.envs.suite import CartPole
+from throughtime.proof.memcheck._time_limit import TookTooLong, within
+from throughtime.proof.memcheck.check import memcheck
 from throughtime.proof.memcheck.environment.check import check_environment
 from throughtime.proof.memcheck.environment.laws import ENVIRONMENT_LAWS
 from throughtime.proof.memcheck.environment.stateful import NumpySpace, StatefulEnvironments
@@ -311,6 +315,37 @@ def test_our_own_environments_satisfy_every_law(name, options):
     assert not findings.broken, findings.broken
 
 
+class EndsLate(CartPole):
+    """Declares a limit that it does not keep."""
+
+    @property
+    def max_episode_steps(self):
+        return self.time_limit - 10
+
+
+class DiesOfTime(CartPole):
+    """`terminated = failed or steps >= limit`."""
+
+    def step_env(self, key, state, action, params):
+        obs, state, reward, terminated, info = super().step_env(key, state, action, params)
+        return obs, state, reward, terminated | (state.time >= self.time_limit), info
+
+    def is_truncated(self, state, params):
+        return jnp.zeros((), bool)
+
+
+@pytest.mark.parametrize(("fault", "law"), [(EndsLate, "episodes-end"), (DiesOfTime, "time-limit-truncates")])
+def test_the_time_limit_of_functional_environments_is_checked(fault, law):
+    report = memcheck(env=fault(time_limit=20))
+    assert f"environment/{law}" in {finding.law.id for finding in report.broken}
+
+
+def test_a_horizon_that_is_the_task_s_own_is_no_time_limit():
+    findings = check_environment(StatefulEnvironments(make("repeat-previous"), 2), steps=160, timeout=60.0)
+    assert not findings.broken, findings.broken
+    assert "horizon" in {f.law.id: f.note for f in findings}["environment/time-limit-truncates"]
+
+
 @pytest.mark.parametrize("mode", ["SAME_STEP", "NEXT_STEP", "DISABLED"])
 def test_gymnasium_in_its_modes(mode):
     gymnasium = pytest.importorskip("gymnasium")
@@ -332,3 +367,28 @@ def test_gymnasium_with_other_spaces(name):
         env = gymnasium.make(name)
     assert not check_environment(env, steps=300).broken
     env.close()
+
+
+def test_a_time_out_that_a_bare_except_swallows_comes_again():
+    def stubborn():
+        for _ in range(4):
+            try:
+                time.sleep(0.5)
+            except:  # noqa: E722
+                continue
+
+    start = time.perf_counter()
+    with pytest.raises(TookTooLong):
+        within(0.2, stubborn)
+    assert time.perf_counter() - start < 1.5
+
+
+def test_a_call_that_returns_after_its_time_took_too_long():
+    def late():
+        try:
+            time.sleep(2)
+        except:  # noqa: E722
+            return "a result"
+
+    with pytest.raises(TookTooLong):
+        within(0.2, late)

@@ -88,6 +88,23 @@ class CueReader(Memory):
         return Latch(kept), jnp.concatenate([at_junction, kept], axis=1)
 
 
+class Turn(NamedTuple):
+    z: jax.Array  # [B, 1], complex
+
+
+class Turning(Memory):
+    """Its complex state turns by a quarter at each step: i, −1, −i, 1, …"""
+
+    input_size: int = eqx.field(static=True, default=1)
+    output_size: int = eqx.field(static=True, default=1)
+
+    def initial_state(self, batch_size: int) -> Turn:
+        return Turn(jnp.ones((batch_size, 1), jnp.complex64))
+
+    def advance(self, state: Any, projected: Any) -> tuple[Any, Any]:
+        return Turn(state.z * 1j), projected
+
+
 def policy_of(env: Environment, memory: Memory, weights, bias, **network: Any) -> Policy:
     """Logits = memory's output · weights + bias; value 0."""
     policy = Policy(env, NetworkConfig(memory="none", encoder=(), hidden_size=2, **network), jax.random.key(0))

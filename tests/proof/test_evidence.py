@@ -11,6 +11,7 @@ from hand_made import (
     Forgetting,
     ResettingAlways,
     ResettingNever,
+    Turning,
     lag_reader,
     maze,
     maze_solver,
@@ -53,6 +54,17 @@ def test_a_policy_that_reads_exactly_k_steps_back_has_the_horizon_k(k):
     assert horizon.curve[k] == pytest.approx((2 * p - 1) * 6, rel=1e-4)
     assert horizon.flips is not None
     assert horizon.flips[k] == 1.0
+
+
+def test_complex_states_are_measured_as_complex_numbers():
+    """i, −1, −i, 1, … has the mean 0 over twelve steps, and so the deviation 1, though |z| never moves."""
+    env = Coins()
+    policy = policy_of(env, Turning(), [[1.0, 0.0]], [0.0, 0.0])
+    scales = [leaf for leaf in record(policy, env, episodes=4).scale if leaf.size]
+    assert_allclose(scales[0], [1.0], atol=1e-6)
+    hidden = tt.runs.evaluation.record_episode(policy, env).hidden
+    assert hidden is not None
+    assert_allclose(hidden, np.tile([[0, 1], [-1, 0], [0, -1], [1, 0]], (3, 1)), atol=1e-6)
 
 
 def test_below_the_threshold_nothing_is_remembered():

@@ -13,6 +13,7 @@ from rollout_samples import GRUPolicy, correct, gae, stack
 from throughtime.agents import PPOConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
+from throughtime.proof.memcheck.rollout._arrays import row_errors
 from throughtime.proof.memcheck.rollout.check import check_rollout
 from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
 from throughtime.proof.memcheck.rollout.from_ppo import rollout_from_ppo
@@ -209,6 +210,51 @@ def test_a_policy_that_fails_leaves_the_other_laws_checked(policy, says):
 def test_states_of_another_structure_are_said():
     findings = check_rollout(correct(every_state=True)[0], OtherState())
     assert "structure" in next(f for f in findings if f.law.id == "rollout/state-before-observation").note
+
+
+def test_observations_that_never_differ_tell_nothing_of_fake_steps():
+    rollout, _ = correct(every_state=True)
+    same = {"observations": np.ones((24, 3, 2)), "final_observations": np.ones((24, 3, 2)), "autoreset": None}
+    flags = Rollout(**{n: getattr(rollout, n) for n in ("resets", "terminated", "truncated")}, **same)
+    assert statuses(check_rollout(flags))["no-fake-steps"] == "not checked"
+
+
+@pytest.mark.parametrize(("ends", "status"), [(2, "not checked"), (3, "broken")])
+def test_fake_steps_need_three_ends(ends, status):
+    obs = np.random.default_rng(0).normal(size=(12, 1, 2))
+    final, over = np.zeros((12, 1, 2)), np.zeros((12, 1), bool)
+    for t in range(2, 2 + 3 * ends, 3):
+        final[t], over[t] = obs[t + 1], True
+    resets = np.roll(over, 1, axis=0)
+    rollout = Rollout(obs, resets, terminated=over, truncated=0 * over, final_observations=final)
+    assert statuses(check_rollout(rollout))["no-fake-steps"] == status
+
+
+@pytest.mark.parametrize(("dtype", "unit", "rounding"), [(np.complex64, 0.1 + 0.1j, 1e-7), (jnp.bfloat16, 0.01, 1e-4)])
+def test_complex_and_bfloat16_states_may_differ_by_rounding(dtype, unit, rounding):
+    right = np.full((3, 2), unit).astype(dtype)
+    near, far = (np.full((3, 2), unit * (1 + size)).astype(dtype) for size in (60 * rounding, 1.0))
+    assert (near != right).all()
+    assert row_errors(near, right).max() <= 1e-4
+    assert row_errors(far, right).min() > 1e-3
+
+
+class NaN(GRUPolicy):
+    def log_prob(self, out, actions):
+        return np.nan * super().log_prob(out, actions)
+
+    def value(self, out):
+        return np.nan * super().value(out)
+
+
+@pytest.mark.parametrize("first", [0, 6])
+def test_outputs_that_are_nan_do_not_replay(first):
+    rollout, _ = correct(every_state=True)
+    states = jax.tree.map(lambda a: a[first:], rollout.states)
+    rollout = replace(rollout, states=states, state_steps=range(first, 24), sequences=None)
+    assert not check_rollout(rollout, GRUPolicy()).broken
+    told = statuses(check_rollout(rollout, NaN()))
+    assert told["log-probs-replay"] == told["values-replay"] == "broken"
 
 
 def test_a_loss_that_fails_is_said():

@@ -51,6 +51,23 @@ def test_the_optimal_policy_is_worth_the_optimum_of_the_solver(name, lead):
     assert score.value == pytest.approx(float(np.mean(optimum)), abs=1e-6)
 
 
+class Imaginary(Threshold):
+    """The same, its count kept in the imaginary part of a complex number."""
+
+    def initial_state(self, batch_size: int) -> Count:
+        state = super().initial_state(batch_size)
+        return state._replace(count=jnp.zeros(batch_size, jnp.complex64))
+
+    def act(self, state: Count, observation: jax.Array, reset: jax.Array) -> tuple[Count, jax.Array]:
+        state = state._replace(count=jnp.round(state.count.imag).astype(jnp.int32))
+        state, action = super().act(state, observation, reset)
+        return state._replace(count=1j * state.count.astype(jnp.complex64)), action
+
+
+def test_complex_memory_states_are_told_apart_by_both_parts():
+    assert exact_value(Imaginary(2), make("tiger")) == exact_value(Threshold(2), make("tiger"))
+
+
 def test_listening_for_ever_costs_one_a_step():
     assert exact_value(Threshold(10**6), make("tiger"), max_nodes=500).value == pytest.approx(-1 / (1 - 0.95), rel=1e-9)
 

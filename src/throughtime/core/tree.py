@@ -1,4 +1,4 @@
-"""Names for the arrays of a tree: what a checkpoint stores, and how it is put back."""
+"""The arrays of a tree: by name, as a checkpoint stores them and puts them back, and as real numbers."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 Tree = TypeVar("Tree", bound=PyTree)
 
@@ -73,6 +73,18 @@ def replace_arrays(tree: Tree, arrays: Mapping[str, np.ndarray | Array]) -> Tree
         return np.array(new) if isinstance(leaf, np.ndarray) else jnp.array(new)
 
     return jax.tree_util.tree_map_with_path(put, tree)
+
+
+def real_numbers(leaf: Array) -> Float[Array, "rows n"]:
+    """An array as float32 numbers, flattened behind its first axis: of complex ones real and imaginary parts.
+
+    Args:
+        leaf: `[rows, ...]`, of any dtype of numbers.
+    """
+    leaf = leaf.reshape(leaf.shape[0], -1)
+    if jnp.iscomplexobj(leaf):
+        leaf = jnp.concatenate([leaf.real, leaf.imag], axis=1)
+    return leaf.astype(jnp.float32)
 
 
 def _dotted(path: tuple) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.agents import Policy, PolicyState
-from throughtime.core import ConfigError, NonFiniteError
+from throughtime.core import ConfigError, NonFiniteError, real_numbers
 from throughtime.envs import Environment, HostEnvironment, VectorEnvironment, raise_error_of, release
 from throughtime.rl import Categorical
 
@@ -170,7 +170,7 @@ def _record(policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArra
         network, distribution, value = policy.network.step(memory.network, x)
         action = distribution.mode()
         out = env.step(key, environment, policy.to_environment(action))
-        leaves = [leaf.reshape(1, -1) for leaf in jax.tree.leaves(network.actor)]
+        leaves = [real_numbers(leaf) for leaf in jax.tree.leaves(network.actor)]
         row = (
             observation,
             policy.to_environment(action),

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 from scipy.sparse import coo_array, eye_array
 from scipy.sparse.linalg import spsolve
 
-from throughtime.core import ConfigError
+from throughtime.core import ConfigError, real_numbers
 from throughtime.envs import Environment, Tables
 
 WIDTH = 64  # memory states that are stepped together
@@ -104,8 +104,8 @@ def extract_controller(policy: Actor, tables: Tables, discount: float, tolerance
         states = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), states)
         states, actions = policy.act(states, rows, jnp.broadcast_to(first, (WIDTH * count,)))
         # Actions are whole numbers: as one more coordinate they keep states that act differently apart.
-        leaves = [leaf.reshape(WIDTH * count, -1) for leaf in (actions, *jax.tree.leaves(states))]
-        return states, actions, jnp.concatenate([leaf.astype(jnp.float32) for leaf in leaves], axis=1)
+        leaves = [real_numbers(leaf) for leaf in (actions, *jax.tree.leaves(states))]
+        return states, actions, jnp.concatenate(leaves, axis=1)
 
     def rows_of(tree: Any, i: int) -> Any:
         return jax.tree.map(lambda x: x[i], tree)

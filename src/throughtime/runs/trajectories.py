@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.agents import Policy
 from throughtime.agents.network import Tower
-from throughtime.core import select_rows
+from throughtime.core import real_numbers, select_rows
 from throughtime.envs import Environment, VectorEnvironment
 
 
@@ -84,13 +84,7 @@ def _memory_states(tower: Tower, inputs: Float[Array, "T B I"], resets: Bool[Arr
     def body(state: Any, step):
         x, reset = step
         state, y = tower.step(select_rows(reset, initial, state), x)
-        leaves = [_real(leaf.reshape(B, -1)) for leaf in jax.tree.leaves(state)]
+        leaves = [real_numbers(leaf) for leaf in jax.tree.leaves(state)]
         return state, jnp.concatenate(leaves or [y], axis=1)
 
     return jax.lax.scan(body, initial, (inputs, resets))[1]
-
-
-def _real(leaf: Array) -> Float[Array, "B n"]:
-    if jnp.iscomplexobj(leaf):
-        leaf = jnp.concatenate([leaf.real, leaf.imag], axis=1)
-    return leaf.astype(jnp.float32)

@@ -68,20 +68,26 @@ def _record(
 ) -> tuple[Recording, Any]:
     key_reset, key_steps = jax.random.split(key)
     acting = begin(policy, env, key_reset)
-    zeros = [jnp.zeros(leaf.shape[1:], jnp.float32) for leaf in state_leaves(acting.policy.network)]
+    states = [jnp.zeros_like(_wide(leaf[0])) for leaf in state_leaves(acting.policy.network)]
+    zeros = states, [jnp.abs(leaf) for leaf in states]
 
     def one(carry: tuple[Acting, list[Array], list[Array]], _):
         acting, total, squares = carry
         acting, done = act(policy, env, acting, key_steps, Ablation(alone=alone), None, deterministic=deterministic)
-        sizes = [jnp.abs(leaf).astype(jnp.float32) if jnp.iscomplexobj(leaf) else leaf.astype(jnp.float32)
-                 for leaf in state_leaves(done.state)]  # fmt: skip
+        numbers = [_wide(leaf) for leaf in state_leaves(done.state)]
         alive = done.alive.astype(jnp.float32)
-        total = [s + jnp.tensordot(alive, x, 1) for s, x in zip(total, sizes, strict=True)]
-        squares = [s + jnp.tensordot(alive, x * x, 1) for s, x in zip(squares, sizes, strict=True)]
+        total = [s + jnp.tensordot(alive.astype(x.dtype), x, 1) for s, x in zip(total, numbers, strict=True)]
+        squares = [s + jnp.tensordot(alive, jnp.square(jnp.abs(x)), 1) for s, x in zip(squares, numbers, strict=True)]
         kept = (done.observation, done.inputs, done.distribution, done.action, done.reward, done.terminated)
         return (acting, total, squares), (*kept, done.successor, done.alive)
 
-    (acting, total, squares), rows = jax.lax.scan(one, (acting, zeros, zeros), None, length=limit)
+    (acting, total, squares), rows = jax.lax.scan(one, (acting, *zeros), None, length=limit)
     count = jnp.sum(rows[-1], dtype=jnp.float32)
-    scale = [jnp.sqrt(jnp.maximum(q / count - jnp.square(s / count), 0.0)) for s, q in zip(total, squares, strict=True)]
-    return Recording(*rows, scale), acting.environment
+    # √(E|z|² − |E z|²), of complex numbers too.
+    variances = [q / count - jnp.square(jnp.abs(s) / count) for s, q in zip(total, squares, strict=True)]
+    return Recording(*rows, [jnp.sqrt(jnp.maximum(v, 0.0)) for v in variances]), acting.environment
+
+
+def _wide(leaf: Array) -> Array:
+    """In single precision."""
+    return leaf.astype(jnp.complex64 if jnp.iscomplexobj(leaf) else jnp.float32)

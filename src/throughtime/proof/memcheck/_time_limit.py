@@ -31,13 +31,21 @@ def within(seconds: float, function: Callable[..., Result], *args: Any) -> Resul
 
 
 def _with_alarm(seconds: float, function: Callable[..., Result], args: tuple) -> Result:
+    rang = False
+
     def ring(*_: Any) -> None:
+        nonlocal rang
+        rang = True
         raise TookTooLong
 
     before = signal.signal(signal.SIGALRM, ring)
-    start, (left, interval) = time.monotonic(), signal.setitimer(signal.ITIMER_REAL, seconds)
+    # It rings on, because a bare `except:` in the code may swallow it.
+    start, (left, interval) = time.monotonic(), signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
     try:
-        return function(*args)
+        result = function(*args)
+        if rang:
+            raise TookTooLong
+        return result
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

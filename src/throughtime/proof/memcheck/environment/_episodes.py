@@ -31,6 +31,7 @@ class Episodes:
         limit: the time limit, where one is known.
         firsts: first observations of many seeds.
         ignores_action: tells of an end (t, row) whether the step after it ignores its action; None where unknown.
+        sure: the limit is known to be a time limit, not the horizon of the task, which terminates.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class Episodes:
         limit: int | None,
         firsts: list[Any],
         ignores_action: Callable[[int, int], bool | None],
+        sure: bool = True,
     ):
         self.probe, self.trace, self.limit, self.firsts = probe, trace, limit, firsts
-        self.ignores_action = ignores_action
+        self.ignores_action, self.sure = ignores_action, sure
         self.ends: list[End] = []
         self.running = [0] * probe.B  # the lengths of the unfinished ones
         fake = np.zeros(probe.B, bool)
@@ -86,6 +88,8 @@ class Episodes:
                 f"no episode reached the limit of {limit} steps: give actions, more steps, or a lower limit"
             )
         if not any(end.truncated for end in at_limit):
+            if not self.sure and len(at_limit) == len(self.ends):
+                return law.not_checked(f"every episode terminates after {limit} steps: that may be the task's horizon")
             got = f"terminated, at each of the {len(at_limit)} episodes that reached {limit} steps"
             return law.broken("truncated", got, _at(at_limit[0]))
         return law.held(f"{len(at_limit)} episodes reached {limit} steps")

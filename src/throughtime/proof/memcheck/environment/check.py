@@ -12,6 +12,7 @@ from throughtime.proof.memcheck.environment import laws
 from throughtime.proof.memcheck.environment._episodes import Episodes
 from throughtime.proof.memcheck.environment._probe import FailedError, Probe, Trace, Worker
 from throughtime.proof.memcheck.environment._values import row, same
+from throughtime.proof.memcheck.environment.stateful import StatefulEnvironments
 from throughtime.proof.memcheck.law import Finding, Findings
 
 SECOND_RUN = 200  # steps repeated under the same seed
@@ -37,7 +38,8 @@ def check_environment(
         steps: how many steps of the environment are recorded.
         seed: of the main run.
         timeout: seconds that one call may take; 0 for no limit.
-        time_limit: steps after which an episode is truncated; where None, what the environment's `spec` says.
+        time_limit: steps after which an episode is truncated; where None, what the environment's `spec` says, or the
+            `max_episode_steps` of a throughtime environment.
         actions: makes an action of an observation; None draws from the action space.
 
     Returns:
@@ -73,7 +75,9 @@ def _check(
     def ignores_action(t: int, b: int) -> bool | None:
         return _ignores_action(probe, trace, seed, t, b) if decides.status == "held" else None
 
-    episodes = Episodes(probe, trace, limit, firsts, ignores_action)
+    # The longest episode of a throughtime environment may also be the task's own horizon.
+    sure = time_limit is not None or not isinstance(env, StatefulEnvironments)
+    episodes = Episodes(probe, trace, limit, firsts, ignores_action, sure)
     reward_kind, reward_finite = returned.rewards(probe, trace)
     found: list[Finding] = [
         returned.runs(traces),
@@ -117,6 +121,8 @@ def _instances(env: Any, worker: Worker) -> tuple[Any, Any]:
 
 def _limit(env: Any) -> int | None:
     """The time limit that the environment declares."""
+    if isinstance(env, StatefulEnvironments):
+        return env.env.max_episode_steps
     inner = getattr(env, "envs", None)
     for part in (env, *(inner[:1] if isinstance(inner, list | tuple) else ())):
         spec = getattr(part, "spec", None)

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
@@ -59,6 +60,8 @@ def _is_list_of_numbers(value: Any) -> bool:
 
 def _array(leaf: Any) -> np.ndarray:
     array = np.asarray(leaf)
+    if array.dtype.kind == "V":
+        array = _widened(array)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{type(leaf).__name__} of dtype {array.dtype}")
     return array
@@ -145,14 +148,21 @@ def row_errors(got: Any, expected: Any) -> np.ndarray:
     for a, b in zip(leaves(got), leaves(expected), strict=True):
         if a.shape != b.shape:
             raise MissingError(f"the shapes differ: {a.shape} and {b.shape}")
-        if a.dtype.kind == b.dtype.kind == "f":
-            a, b = a.astype(np.float64), b.astype(np.float64)
+        a, b = _widened(a), _widened(b)
+        if a.dtype.kind == b.dtype.kind and a.dtype.kind in "fc":
             error = np.abs(a - b) / np.maximum(1.0, np.abs(b))
             error = np.where(np.isnan(error), np.inf, error)
         else:
             error = np.where(a == b, 0.0, np.inf)
         errors = np.maximum(errors, error.max(axis=tuple(range(1, error.ndim)), initial=0.0))
     return np.asarray(errors)
+
+
+def _widened(a: np.ndarray) -> np.ndarray:
+    """Numbers with a fraction in double precision, the ones NumPy does not know itself (bfloat16) too."""
+    if jnp.issubdtype(a.dtype, jnp.complexfloating):
+        return a.astype(np.complex128)
+    return a.astype(np.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
 
 def step_and_row(index: Any) -> str:

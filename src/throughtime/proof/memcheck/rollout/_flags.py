@@ -68,10 +68,14 @@ def no_fake_steps(rollout: Rollout) -> Finding:
             leaves(at(rollout.final_observations, slice(0, -1))),
             leaves(at(rollout.observations, slice(1, None))),
         )
-        same = [(a == b).all(axis=tuple(range(2, a.ndim))) for a, b in zip(final, obs, strict=True)]
-        fake = over & kept & np.all(same, axis=0)
+        fake = over & kept & _same(final, obs)
         # Observations of few kinds may repeat by chance; a reset step repeats at every end.
         fake &= bool(fake.sum() == (over & kept).sum())
+        if fake.any() and fake.sum() < 3:
+            raise MissingError("each episode begins with the final observation of the last one: needs three ends")
+        repeats = _same(leaves(at(rollout.observations, slice(0, -1))), obs)[~over]
+        if fake.any() and (repeats.mean() if repeats.size else 1.0) >= 0.5:
+            raise MissingError("needs observations that differ from step to step")
         expected, got = "the next episode's first observation", "the final observation of the last one, once more"
     elif rollout.autoreset is not None:
         return laws.NO_FAKE_STEPS.held(f"{rollout.autoreset} autoreset has none")
@@ -81,6 +85,11 @@ def no_fake_steps(rollout: Rollout) -> Finding:
         t, row = np.argwhere(fake)[0]
         return laws.NO_FAKE_STEPS.broken(expected, got, f"{step_and_row((t + 1, row))}; {fake.sum()} such steps")
     return laws.NO_FAKE_STEPS.held(f"{int(over.sum())} ends")
+
+
+def _same(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
+    """Where two nestings of observations are equal, `[T, B]`."""
+    return np.all([(x == y).all(axis=tuple(range(2, x.ndim))) for x, y in zip(a, b, strict=True)], axis=0)
 
 
 def resets(rollout: Rollout) -> Finding:

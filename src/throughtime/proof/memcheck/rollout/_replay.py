@@ -81,8 +81,7 @@ class Replays:
         if not policy.has_log_prob:
             raise MissingError("needs log_prob")
         made = outputs_of(self.replay, rollout, policy, "log_probs")
-        errors = np.where(trained(rollout) & ~np.isnan(made), np.abs(made - rollout.log_probs), 0.0)
-        errors = np.where(np.isnan(errors), np.inf, errors)
+        errors = np.where(self._replayed(), _apart(made, rollout.log_probs), 0.0)
         if errors.max(initial=0.0) <= self.tolerance:
             return laws.LOG_PROBS.held(f"largest difference {errors.max(initial=0.0):.1e}")
         where = worst(errors)
@@ -97,8 +96,7 @@ class Replays:
         if not self.policy.has_value:
             raise MissingError("needs value")
         made = outputs_of(self.replay, rollout, self.policy, "values")
-        scale = np.maximum(1.0, np.abs(rollout.values))
-        errors = np.where(trained(rollout) & ~np.isnan(made), np.abs(made - rollout.values) / scale, 0.0)
+        errors = np.where(self._replayed(), _apart(made, rollout.values, relative=True), 0.0)
         if errors.max(initial=0.0) <= self.tolerance:
             return laws.VALUES.held(f"largest difference {errors.max(initial=0.0):.1e}")
         where, named = worst(errors), ""
@@ -200,7 +198,12 @@ class Replays:
 
     def _output_errors(self, replayed: Replay, what: str, recorded: np.ndarray) -> np.ndarray:
         made = outputs_of(replayed, self.rollout, self.policy, what)
-        return np.abs(made - recorded) / np.maximum(1.0, np.abs(recorded))
+        return _apart(made, recorded, relative=True)
+
+    def _replayed(self) -> np.ndarray:
+        """Which steps are trained on and lie behind the first stored state, `[T, B]`."""
+        kept = trained(self.rollout)
+        return kept & (np.arange(len(kept))[:, None] >= self.replay.first)
 
     def _named(self, stored: dict[int, Any]) -> str:
         """What the stored states are, where they are a known wrong thing."""
@@ -235,7 +238,7 @@ class Replays:
             made, recorded = self.policy.value(out, len(rows)), rollout.values[t]
         else:
             return 0.0
-        return float((np.abs(made - recorded) / np.maximum(1.0, np.abs(recorded)))[rows].max())
+        return float(_apart(made, recorded, relative=True)[rows].max())
 
     def _forgotten(self, what: str) -> str:
         """Whether the recorded outputs are those of a policy that starts afresh at every step."""
@@ -250,6 +253,12 @@ class Replays:
         if np.abs(fresh - getattr(rollout, what)).max() <= self.tolerance:
             return "; recorded without memory: each step from a fresh state"
         return ""
+
+
+def _apart(made: np.ndarray, recorded: np.ndarray, relative: bool = False) -> np.ndarray:
+    """How far replayed numbers are from recorded ones; NaN is infinitely far."""
+    errors = np.abs(made - recorded) / (np.maximum(1.0, np.abs(recorded)) if relative else 1.0)
+    return np.where(np.isnan(errors), np.inf, errors)
 
 
 def replay_without_resets(rollout: Rollout, policy: Replayer) -> Replay:
