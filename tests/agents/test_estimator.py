@@ -153,7 +153,9 @@ def test_continuous_actions_are_read_in_units_of_their_range():
     estimator = eqx.filter_jit(lambda key: Estimator(env, NetworkConfig("none", 4, encoder=()), key))(jax.random.key(0))
     low, high = env.action_space.low, env.action_space.high
     for action, said in ((low, -1.0), (high, 1.0), ((low + high) / 2, 0.0)):
-        np.testing.assert_allclose(estimator.encode_action(jnp.broadcast_to(jnp.float32(action), (1,))), said, atol=1e-6)
+        np.testing.assert_allclose(
+            estimator.encode_action(jnp.broadcast_to(jnp.float32(action), (1,))), said, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("name", ["rows", "length", "updates", "batch_rows", "learning_rate"])
