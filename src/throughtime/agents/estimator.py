@@ -226,6 +226,10 @@ class FrozenMemory(Environment[FrozenState, Any]):
     env: Environment
     estimator: Estimator
 
+    # `eq=False` alone would leave `Environment`'s own, which compares no fields: all frozen memories would be equal,
+    # and what was compiled for one would serve another, with the first one's weights.
+    __eq__, __hash__ = object.__eq__, object.__hash__
+
     @property
     def name(self) -> str:
         """The environment's, and that it is seen through a frozen memory."""

@@ -1,6 +1,7 @@
 """`throughtime belief RUN`."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from throughtime.cli._arguments import Json, parse
 from throughtime.cli._output import Output
 from throughtime.core import ConfigError, RunFolderError
 from throughtime.reports.belief import belief_page, reading, score_table
+from throughtime.reports.belief_curve import DIFFERENT, curve_table, measure
 from throughtime.reports.page import write_page
 from throughtime.runs import load_run
+from throughtime.runs.belief_curve import belief_curve
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Belief:
     """Draws the actions instead of taking the most probable ones."""
     linear: bool = False
     """Fits the linear probes alone, without the small networks."""
+    curve: int | None = None
+    """Trains again as the run was trained, changing nothing of it, and probes so many times on the way, on 32 rows."""
     out: Path | None = None
     """The folder for report.html; by default belief/ in RUN."""
     json: Json = False
@@ -42,7 +47,7 @@ class Belief:
 def run(argv: list[str]) -> int:
     """Plays, probes, prints the table, writes the page."""
     arguments = parse(Belief, "belief", argv)
-    for name in ("rows", "steps"):
+    for name in ("rows", "steps", "curve"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name} {value}", "Probes need examples.", "Give 1 or more.")
     output = Output(arguments.json)
@@ -55,6 +60,10 @@ def run(argv: list[str]) -> int:
             deterministic=not arguments.stochastic,
             models=("linear",) if arguments.linear else ("linear", "mlp"),
         )
+    curve = None
+    if arguments.curve is not None:
+        with output.console.status("training again, probing on the way …"):
+            curve = belief_curve(trained, arguments.curve, steps=arguments.steps)
     folder = arguments.out or (arguments.run if arguments.run.is_dir() else arguments.run.parent.parent) / "belief"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,16 +72,26 @@ def run(argv: list[str]) -> int:
             f"The folder {folder} cannot be made.", f"{error.strerror or error}.", "Choose another --out."
         ) from error
     title = f"What the {trained.config.network.memory} knows on {trained.env.name}"
-    page = write_page(belief_page(probe, title, shlex.join(["throughtime", "belief", *argv])), folder / "report.html")
-    head, rows = score_table(probe)
+    command = shlex.join(["throughtime", "belief", *argv])
+    page = write_page(belief_page(probe, title, command, curve), folder / "report.html")
+    output.console.print(Text(title, style="bold"))
+    output.console.print(_table(*score_table(probe)))
+    output.console.print(Text(reading(probe)))
+    if curve is not None:
+        output.console.print(Text(f"How the belief forms: {measure(curve)}", style="bold"))
+        output.console.print(_table(*curve_table(curve)))
+        if not curve.repeated:
+            output.console.print(Text(DIFFERENT))
+    output.console.print(Text(f"Report: {page}"), soft_wrap=True)
+    formed = {} if curve is None else {"curve": curve.as_json()}
+    output.result({"report": str(page), "step": trained.steps, **probe.as_json(), **formed})
+    return 0
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(*head, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for cells in rows:
         table.add_row(*cells)
-    output.console.print(Text(title, style="bold"))
-    output.console.print(table)
-    output.console.print(Text(reading(probe)))
-    output.console.print(Text(f"Report: {page}"), soft_wrap=True)
-    output.result({"report": str(page), "step": trained.steps, **probe.as_json()})
-    return 0
+    return table

@@ -6,10 +6,12 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from throughtime.reports.belief_curve import curve_section
 from throughtime.reports.lines import Axis, Line, lines_figure
 from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table
 from throughtime.reports.svg import GREY, NARROW, WIDE, axes_at, inline_svg, text_at
 from throughtime.runs.belief import BeliefProbe, Embedding, Row
+from throughtime.runs.belief_curve import BeliefCurve
 
 NOTES = (
     "Probes are fitted on some of the policy's own episodes and scored on others, with another seed. The linear probe "
@@ -22,17 +24,19 @@ NOTES = (
 _COLOURS = colormaps["cividis"]
 
 
-def belief_page(probe: BeliefProbe, title: str, command: str) -> str:
+def belief_page(probe: BeliefProbe, title: str, command: str, curve: BeliefCurve | None = None) -> str:
     """A page on what one memory knows.
 
     Args:
         probe: what was measured.
         title: whose memory.
         command: the command line that makes it again.
+        curve: how it came to know it, where that was measured.
     """
     head, rows = score_table(probe)
     parts = [
         section("What can be read from the memory", paragraph(reading(probe), lead=True), table(head, rows, "Probes")),
+        "" if curve is None else curve_section(curve),
         section("One held-out episode", _episode(probe)),
         section("States of the memory", _embedding(probe)),
         section("How to reproduce", command_line(command)),

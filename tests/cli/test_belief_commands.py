@@ -1,0 +1,131 @@
+"""`throughtime belief` and `throughtime estimate`: words in; words, files and an exit status out. Tiny sizes."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from throughtime.cli import main
+from throughtime.core import ConfigError, RunFolderError, named_arrays
+from throughtime.runs import default_config, load_run
+from throughtime.runs.belief_curve import belief_curve
+from throughtime.runs.estimation import ARMS, EstimationConfig, compare_estimation, learn_estimator, load_frozen
+from throughtime.runs.toml import from_toml
+
+TINY = ["--ppo.num-envs", "2", "--ppo.rollout-length", "16", "--ppo.epochs", "1", "--ppo.minibatches", "1"]
+TINY += ["--network.hidden-size", "4", "--network.encoder", "4", "--steps", "96", "--episodes", "4"]
+PREDICT = ["--predict.rows", "8", "--predict.length", "8", "--predict.updates", "2", "--predict.batch-rows", "4"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compiler():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "tiger"
+    assert main(["train", "tiger", *TINY, "--out", str(out)]) == 0
+    return out
+
+
+def test_belief_prints_scores_beside_controls_and_writes_the_page(trained, capsys):
+    capsys.readouterr()
+    assert main(["belief", str(trained), "--linear", "--rows", "4", "--steps", "20", "--curve", "2", "--json"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert [row["source"] for row in told["rows"]] == [
+        "memory",
+        "untrained",
+        "observation",
+        "observation and action",
+        "shuffled",
+    ]
+    assert (told["held_out_steps"], told["step"], told["features"]) == (80, 96, 4)
+    assert told["curve"]["repeated"] is True
+    assert [point["step"] for point in told["curve"]["points"]] == [0, 64, 96]
+    first = told["curve"]["points"][0]["rows"]
+    assert first[0]["belief_kl"] == first[1]["belief_kl"]  # before the first update the memory is the untrained one
+    assert "How the belief forms" in captured.err
+    page = (trained / "belief" / "report.html").read_text()
+    assert told["report"] == str(trained / "belief" / "report.html")
+    assert "How the belief forms" in page
+
+
+def test_a_run_that_its_training_does_not_give_is_noticed(trained):
+    run = load_run(trained)
+    other = load_run(trained)
+    object.__setattr__(other.config, "seed", 5)
+    assert not belief_curve(other, 1, rows=2, steps=5).repeated
+    assert run.config.seed == 0
+    with pytest.raises(ConfigError, match="0 looks"):
+        belief_curve(run, 0)
+
+
+@pytest.fixture(scope="module")
+def estimated(tmp_path_factory):
+    out = tmp_path_factory.mktemp("estimated") / "tiger"
+    words = ["estimate", "tiger-ends-on-open", "--steps", "8192", "--seeds", "1", "--episodes", "4", "--seed", "3"]
+    assert main([*words, *PREDICT, "--out", str(out)]) == 0
+    return out
+
+
+def test_the_frozen_memory_is_not_trained_by_ppo(estimated):
+    """What PPO saw is, number for number, what learning by prediction left; what acts on it has no memory."""
+    frozen = estimated / "frozen" / "seed-3"
+    config = default_config("tiger-ends-on-open")
+    seen = load_frozen(frozen)
+    env = config.env.build()
+    learned, fresh, _ = learn_estimator(env, config.network, stored(frozen).estimator, 3)
+    for wanted, arm in ((learned, "frozen"), (fresh, "frozen-untrained")):
+        kept = named_arrays(load_frozen(estimated / arm / "seed-3").estimator)
+        for name, array in named_arrays(wanted).items():
+            np.testing.assert_array_equal(array, kept[name], err_msg=f"{arm}: {name}")
+    assert any(np.any(a != named_arrays(fresh)[name]) for name, a in named_arrays(learned).items())
+    run = load_run(frozen, env=seen)
+    assert run.config.network.memory == "none"
+    assert run.policy.network.actor.input_size == 64
+    assert load_run(estimated / "end-to-end" / "seed-3").config.network.memory == config.network.memory
+    raw = load_run(estimated / "raw-observations" / "seed-3")
+    assert (raw.config.network.memory, raw.policy.network.actor.input_size) == ("none", 3)
+    assert raw.steps == run.steps == 8192
+
+
+def stored(folder):
+    from throughtime.runs.checkpoint import read_checkpoint
+
+    return from_toml(read_checkpoint(folder / "estimator.safetensors").metadata.config, EstimationConfig)
+
+
+def test_nothing_is_compared_where_nothing_was_asked_for(estimated):
+    plan = EstimationConfig(default_config("tiger-ends-on-open"))
+    for seeds, arms in (((), ARMS), ((0,), ())):
+        with pytest.raises(ConfigError, match="nothing to compare"):
+            compare_estimation(plan, seeds, estimated / "x", arms=arms)
+    with pytest.raises(RunFolderError, match="exists already"):
+        compare_estimation(plan, (0,), estimated)
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["estimate", "tigre"], "There is no environment 'tigre'"),
+        (["estimate", "tiger", "--seeds", "0"], "--seeds 0"),
+        (["estimate", "tiger", "--steps", "10"], "total_steps = 10"),
+        (["estimate", "tiger", "--memory", "grru"], "There is no memory 'grru'"),
+        (["estimate", "tiger", "--predict.rows", "0"], "rows = 0"),
+        (["belief", "nowhere"], "There is no run folder at nowhere"),
+        (["belief", "nowhere", "--rows", "0"], "--rows 0"),
+        (["belief", "nowhere", "--curve", "0"], "--curve 0"),
+    ],
+)
+def test_bad_input_is_named(capsys, argv, hint):
+    try:
+        status = main(argv)
+    except SystemExit as exit:
+        status = exit.code
+    assert status not in (0, None)
+    assert hint in " ".join(capsys.readouterr().err.split())
