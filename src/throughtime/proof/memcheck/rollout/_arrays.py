@@ -12,6 +12,8 @@ from throughtime.proof.memcheck.rollout.data import Rollout, Sequences
 FLAGS = ("resets", "terminated", "truncated", "mask")
 PER_STEP = ("actions", "log_probs", "values", "rewards", "advantages", "returns")  # of rollouts and sequences alike
 
+AS_GIVEN = ("state_steps", "autoreset")  # no arrays
+
 
 class MissingError(Exception):
     """A law cannot be checked, and why."""
@@ -39,7 +41,7 @@ def _numpy(part: Any, prefix: str, faults: list[ShapeFault]) -> Any:
     made = {}
     for field in fields(part):
         value = getattr(part, field.name)
-        if value is None or isinstance(value, str | int | float | Sequences) or field.name == "state_steps":
+        if value is None or isinstance(value, int | float | Sequences) or field.name in AS_GIVEN:
             made[field.name] = value
             continue
         where = prefix + field.name
