@@ -1,4 +1,4 @@
-"""A memory that learns to predict, where what can be predicted is known exactly; and the environment seen through it."""
+"""A memory that learns to predict, where what can be predicted is known; and the environment seen through it."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -74,7 +74,7 @@ def gru():
 
 
 def test_random_history_is_what_the_environment_gives(gru):
-    env, _, _, history = gru
+    history = gru[3]
     actions = np.asarray(history.actions)
     assert set(np.unique(actions)) == {0.0, 1.0}
     np.testing.assert_array_equal(actions.sum(axis=-1), 1)
