@@ -1,21 +1,21 @@
 """`throughtime belief` and `throughtime estimate`: words in; words, files and an exit status out. Tiny sizes."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
+from throughtime.agents.estimator import EstimatorConfig
 from throughtime.cli import main
 from throughtime.core import ConfigError, RunFolderError, named_arrays
 from throughtime.runs import default_config, load_run
 from throughtime.runs.belief_curve import belief_curve
 from throughtime.runs.estimation import ARMS, EstimationConfig, compare_estimation, learn_estimator, load_frozen
-from throughtime.runs.toml import from_toml
 
 TINY = ["--ppo.num-envs", "2", "--ppo.rollout-length", "16", "--ppo.epochs", "1", "--ppo.minibatches", "1"]
 TINY += ["--network.hidden-size", "4", "--network.encoder", "4", "--steps", "96", "--episodes", "4"]
-PREDICT = ["--predict.rows", "8", "--predict.length", "8", "--predict.updates", "2", "--predict.batch-rows", "4"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,48 +65,62 @@ def test_a_run_that_its_training_does_not_give_is_noticed(trained):
         belief_curve(run, 0)
 
 
+PLAN = replace(default_config("tiger-ends-on-open"), total_steps=96, evaluation_episodes=4)
+PLAN = replace(
+    PLAN,
+    network=replace(PLAN.network, hidden_size=4, encoder=()),
+    ppo=replace(PLAN.ppo, num_envs=2, rollout_length=16, epochs=1, minibatches=1),
+)
+PLAN = EstimationConfig(PLAN, EstimatorConfig(rows=8, length=8, updates=2, batch_rows=4), encoder=())
+
+
 @pytest.fixture(scope="module")
 def estimated(tmp_path_factory):
     out = tmp_path_factory.mktemp("estimated") / "tiger"
-    words = ["estimate", "tiger-ends-on-open", "--steps", "8192", "--seeds", "1", "--episodes", "4", "--seed", "3"]
-    assert main([*words, *PREDICT, "--out", str(out)]) == 0
+    compare_estimation(PLAN, (3,), out, arms=("frozen", "frozen, untrained"))
     return out
 
 
 def test_the_frozen_memory_is_not_trained_by_ppo(estimated):
     """What PPO saw is, number for number, what learning by prediction left; what acts on it has no memory."""
-    frozen = estimated / "frozen" / "seed-3"
-    config = default_config("tiger-ends-on-open")
-    seen = load_frozen(frozen)
-    env = config.env.build()
-    learned, fresh, _ = learn_estimator(env, config.network, stored(frozen).estimator, 3)
+    learned, fresh, _ = learn_estimator(PLAN.run.env.build(), PLAN.run.network, PLAN.estimator, 3)
     for wanted, arm in ((learned, "frozen"), (fresh, "frozen-untrained")):
-        kept = named_arrays(load_frozen(estimated / arm / "seed-3").estimator)
+        seen = load_frozen(estimated / arm / "seed-3")
+        kept = named_arrays(seen.estimator)
         for name, array in named_arrays(wanted).items():
             np.testing.assert_array_equal(array, kept[name], err_msg=f"{arm}: {name}")
+        run = load_run(estimated / arm / "seed-3", env=seen)
+        assert (run.config.network.memory, run.policy.network.actor.input_size, run.steps) == ("none", 4, 96)
     assert any(np.any(a != named_arrays(fresh)[name]) for name, a in named_arrays(learned).items())
-    run = load_run(frozen, env=seen)
-    assert run.config.network.memory == "none"
-    assert run.policy.network.actor.input_size == 64
-    assert load_run(estimated / "end-to-end" / "seed-3").config.network.memory == config.network.memory
-    raw = load_run(estimated / "raw-observations" / "seed-3")
-    assert (raw.config.network.memory, raw.policy.network.actor.input_size) == ("none", 3)
-    assert raw.steps == run.steps == 8192
 
 
-def stored(folder):
-    from throughtime.runs.checkpoint import read_checkpoint
-
-    return from_toml(read_checkpoint(folder / "estimator.safetensors").metadata.config, EstimationConfig)
+def test_all_arms_share_environment_budget_and_settings():
+    for arm in ARMS:
+        config = PLAN.config(arm, 7)
+        assert (config.ppo, config.total_steps, config.seed) == (PLAN.run.ppo, 96, 7)
+        assert config.network.memory == ("gru" if arm == "end to end" else "none")
+        assert ("frozen memory" in config.env.name) == arm.startswith("frozen")
 
 
 def test_nothing_is_compared_where_nothing_was_asked_for(estimated):
-    plan = EstimationConfig(default_config("tiger-ends-on-open"))
     for seeds, arms in (((), ARMS), ((0,), ())):
         with pytest.raises(ConfigError, match="nothing to compare"):
-            compare_estimation(plan, seeds, estimated / "x", arms=arms)
+            compare_estimation(PLAN, seeds, estimated / "x", arms=arms)
     with pytest.raises(RunFolderError, match="exists already"):
-        compare_estimation(plan, (0,), estimated)
+        compare_estimation(PLAN, (0,), estimated)
+
+
+@pytest.mark.slow
+def test_estimate_trains_all_four_and_tells_their_returns(capsys, tmp_path):
+    words = ["estimate", "tiger-ends-on-open", "--steps", "8192", "--seeds", "1", "--episodes", "4", "--seed", "3"]
+    words += ["--predict.rows", "8", "--predict.length", "8", "--predict.updates", "2", "--predict.batch-rows", "4"]
+    assert main([*words, "--out", str(tmp_path / "all"), "--json"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert [row["arm"] for row in told["rows"]] == list(ARMS)
+    assert {row["steps"] for row in told["rows"]} == {8192}
+    assert told["random_steps"] == 64
+    assert "raw observations" in captured.err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ actions. What predicts the future of an observation-action history is a state of
 `FrozenMemory` is then the environment as seen through that memory: its observation is the memory's output.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -73,7 +74,7 @@ class Estimator(eqx.Module):
             config: encoder and memory; the rest of it is not read.
             key: for the random weights.
         """
-        F = _size(env.observation_space)
+        F = math.prod(env.observation_space.shape)
         A = action_width(env.action_space)
         key_tower, key_hidden, key_prediction = jax.random.split(key, 3)
         self.tower = Tower(F + A, config, key_tower)
@@ -301,10 +302,3 @@ class FrozenMemory(Environment[FrozenState, Any]):
     def max_episode_steps(self) -> int | None:
         """The environment's."""
         return self.env.max_episode_steps
-
-
-def _size(space: Box) -> int:
-    size = 1
-    for n in space.shape:
-        size *= n
-    return size

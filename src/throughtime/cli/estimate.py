@@ -1,5 +1,6 @@
 """`throughtime estimate ENV`."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -78,9 +79,9 @@ def run(argv: list[str]) -> int:
         rows.append({"arm": arm, "returns": returns, "steps": found.of(arm)[0].steps, "seconds": seconds})
     output.console.print(table)
     for seed, (observation, reward) in found.explained.items():
+        rewards = "the reward never varies" if math.isnan(reward) else f"{reward:.1%} of the reward's"
         output.console.print(
-            f"seed {seed}: the memory explains {observation:.1%} of the next observation's variance, "
-            f"{reward:.1%} of the reward's",
+            f"seed {seed}: the memory explains {observation:.1%} of the next observation's variance, {rewards}",
             soft_wrap=True,
         )
     random_steps = arguments.estimator.rows * arguments.estimator.length

@@ -104,11 +104,8 @@ class BeliefProbe:
         rows = [row._asdict() | {"state_r2_mean": row.mean_r2} for row in self.rows]
         exact = None
         if self.exact is not None:
-            exact = {
-                "state_accuracy": self.exact.state_accuracy,
-                "state_r2": self.exact.state_r2,
-                "state_r2_mean": self.exact.mean_r2,
-            }
+            e = self.exact
+            exact = {"state_accuracy": e.state_accuracy, "state_r2": e.state_r2, "state_r2_mean": e.mean_r2}
         return {
             "environment": self.environment,
             "held_out_steps": self.steps,
