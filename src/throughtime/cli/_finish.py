@@ -14,8 +14,6 @@ from throughtime.reports.build import comparison_report, runs_report
 from throughtime.runs import Run
 from throughtime.runs.folder import EVIDENCE_FILE
 
-EPISODES = 256  # of each ablation; `throughtime prove` takes more
-
 
 def finish(trained: Run | Comparison, path: Path, command: str, output: Output, *, prove: bool | None = None) -> int:
     """Evaluates, writes `report.html`, prints the table or the JSON object; 128 + n after signal n.
@@ -36,7 +34,7 @@ def finish(trained: Run | Comparison, path: Path, command: str, output: Output, 
         if prove is None:
             prove = isinstance(trained, Comparison) and len(trained.entries) > 1
         if prove:
-            evidence = measure(trained, episodes=EPISODES, stage=lambda words: status.update(f"{words} …"))
+            evidence = measure(trained, stage=lambda words: status.update(f"{words} …"))
             record = evidence.record()
             output.write(record, path / EVIDENCE_FILE)
         if isinstance(trained, Run):

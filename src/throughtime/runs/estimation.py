@@ -131,6 +131,7 @@ def compare_estimation(
     out, env = Path(out), config.run.env.build()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunFolderError(f"{out} exists already.", "It is not empty.", "Choose another --out.")
+    config = replace(config, run=replace(config.run, env=config.run.env.pinned()))
     outcomes, scores = [], {}
     for seed in seeds:
         learned, fresh, scores[seed] = learn_estimator(env, config.run.network, config.estimator, seed)

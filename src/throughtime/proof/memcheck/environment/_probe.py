@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from throughtime.proof.memcheck._raised import place_of
 from throughtime.proof.memcheck._time_limit import TookTooLong, within
 from throughtime.proof.memcheck.environment._values import copied, same
 
@@ -41,7 +42,8 @@ class Worker:
             raise
         except BaseException as error:  # whatever the user's code raises is a finding, SystemExit too
             said = str(error).strip().split("\n")[0]
-            raise FailedError(f"{name} raised {type(error).__name__}" + (f": {said}" if said else "")) from error
+            what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+            raise FailedError(f"{name} raised {what} (at {place_of(error)})") from error
 
 
 @dataclass

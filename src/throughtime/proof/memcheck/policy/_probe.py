@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from throughtime.proof.memcheck import _trees as trees
+from throughtime.proof.memcheck._raised import place_of
 from throughtime.proof.memcheck._time_limit import TookTooLong, within
 from throughtime.proof.memcheck.law import Finding, Law
 from throughtime.proof.memcheck.policy import laws
@@ -92,7 +93,7 @@ class Probe:
             said = _said(error)
             if may_refuse:
                 raise RefusedError(f"{at} raised {said}") from None
-            self._problem(laws.ANSWERS, "an answer", said, at)
+            self._problem(laws.ANSWERS, "an answer", said, f"{at}, raised at {place_of(error)}")
             raise UnansweredError(f"{at} raised {said}") from None
 
     def initial(self, B: int) -> Any:
