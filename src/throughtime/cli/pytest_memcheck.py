@@ -2,6 +2,7 @@
 
 pytest loads this file at every start, so nothing is imported here before the option is used.
 """
+# pyright: reportMissingImports=false
 
 from collections.abc import Iterator
 from typing import Any

@@ -4,6 +4,7 @@ Observations are laid out as `gymnasium.spaces.flatten` has it: boxes and MultiB
 MultiDiscrete one one-hot beside the other, Tuple and Dict one part after another in the order of their spaces (which
 Dict sorts by key). Here each layout is worked out once, and writes into an array that is there already.
 """
+# pyright: reportMissingImports=false
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

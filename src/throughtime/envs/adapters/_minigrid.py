@@ -1,4 +1,5 @@
 """MiniGrid's observation for a network: each cell's object, colour and state one-hot, the direction, no mission."""
+# pyright: reportMissingImports=false
 
 import gymnasium
 import numpy as np

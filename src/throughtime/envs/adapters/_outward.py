@@ -1,4 +1,5 @@
 """The classes behind `to_gymnasium`, which need Gymnasium to be written at all."""
+# pyright: reportMissingImports=false
 
 from typing import Any
 

@@ -1,4 +1,5 @@
 """Our environments as Gymnasium's, one or a batch of them: for other libraries' agents, checkers and wrappers."""
+# pyright: reportMissingImports=false
 
 from typing import Any
 

@@ -3,6 +3,7 @@
 `cell(carry, x) -> (carry, y)` is `step`. flax has no resets: flags replace the carry by `where`. `sequence` is the RNN
 itself (its own scan) where no row is reset, and a scan over steps where one is.
 """
+# pyright: reportMissingImports=false
 
 from typing import Any
 

@@ -4,6 +4,7 @@ Both run `_process_sequence`, the policy's own treatment of sequences and episod
 step, training on sequences padded to one length and laid out row by row, as its buffer hands them over. The output is
 the action net's (logits or means), without the distribution around it, which would refuse NaN, and the value.
 """
+# pyright: reportMissingImports=false
 
 from typing import Any
 

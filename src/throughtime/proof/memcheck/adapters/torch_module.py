@@ -5,6 +5,7 @@ a third argument (reset, done, episode_starts …), the flags are handed to it; 
 before a step with a flag, as PyTorch itself knows of no resets. Its state is what `initial_state(B)` gives, or zeros
 for the one `nn.RNN`, `nn.LSTM` or `nn.GRU` inside it.
 """
+# pyright: reportMissingImports=false
 
 import inspect
 from itertools import pairwise

@@ -1,4 +1,5 @@
 """A rollout of sb3-contrib's RecurrentPPO, as memcheck reads it; sb3-contrib is imported only here."""
+# pyright: reportMissingImports=false
 
 from typing import Any
 
