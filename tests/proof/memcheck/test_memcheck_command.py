@@ -10,7 +10,7 @@ from memcheck_policies import GRU
 
 import throughtime as tt
 from throughtime.cli import main
-from throughtime.proof.memcheck import POLICY_LAWS
+from throughtime.proof.memcheck import LAWS, POLICY_LAWS
 
 AGENT = """
 import numpy as np
@@ -116,7 +116,7 @@ def test_the_call_returns_a_report():
 
 
 def _pytest(folder, *words):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "throughtime.cli.pytest_memcheck"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]  # the plugin comes with the package
     return subprocess.run([*command, *words], cwd=folder, capture_output=True, text=True)
 
 
