@@ -30,9 +30,11 @@ def test_the_main_job_proves_that_memory_is_used(tmp_path):
     assert rows["memory"]["mean_return"] >= 0.99
     assert rows["memoryless"]["mean_return"] <= 0.55
     assert rows["window"]["mean_return"] <= 0.55
+    assert result["verdict"]["kind"] == "uses"
+    assert "reaches back 50 steps, needs 50" in result["verdict"]["headline"]
     with Chromium(find()) as browser:
         page = browser.visit(out / "report.html")
-    assert len(page.figures) == 3
+    assert len(page.figures) == 6  # three of them are the evidence
     assert faults(page) == []
 
 
