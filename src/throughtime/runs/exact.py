@@ -133,7 +133,7 @@ def extract_controller(policy: Actor, tables: Tables, discount: float, tolerance
                 if successors[n][o] < 0:
                     successors[n][o] = nodes.add(vectors[j], actions[j], rows_of(states, j), reached[:, o])
                 else:
-                    nodes.visit(successors[n][o], reached[:, o])
+                    nodes.visit(int(successors[n][o]), reached[:, o])
     successors += [np.full(count, -1) for _ in range(len(nodes.actions) - len(successors))]
     return Controller(np.asarray(nodes.actions), np.stack(successors), starts, nodes.stretched)
 
