@@ -220,7 +220,7 @@ def test_labels_name_the_parts():
         (f"{own.FILE}:factory", {}, "has no class 'factory'", "Known"),
         (f"{own.FILE}:NotAnEnvironment", {}, "is no environment", "gymnasium.Env"),
         ("own_environmentz.py:Recall", {}, "There is no file", ""),
-        ("own_environmentz:Recall", {}, "There is no module", "own_environmentz.py:Class"),
+        ("own_environmentz:Recall", {}, "There is no module", "own_environmentz.py:NAME"),
         (f"{own.FILE}:WideEcho", {}, "reset's observation is float32 [1]", "Mend"),
         (f"{own.FILE}:Echo", {"limt": 3}, "has no option 'limt'", "Did you mean 'limit'"),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from throughtime.proof.memcheck._raised import place_of
+from throughtime.core.user_code import place_of
 from throughtime.proof.memcheck._time_limit import TookTooLong, within
 from throughtime.proof.memcheck.environment._values import copied, same
 

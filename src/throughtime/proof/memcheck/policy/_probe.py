@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from throughtime.core.user_code import place_of
 from throughtime.proof.memcheck import _trees as trees
-from throughtime.proof.memcheck._raised import place_of
 from throughtime.proof.memcheck._time_limit import TookTooLong, within
 from throughtime.proof.memcheck.law import Finding, Law
 from throughtime.proof.memcheck.policy import laws
