@@ -29,3 +29,18 @@ def _few_memory_maps():
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 20_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="module")
+def quick_compiler():
+    """For modules in which compiling takes most of the time, and what is compiled runs for moments."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def float64():
+    """Arrays of float64 for a whole module."""
+    with jax.enable_x64(True):
+        yield

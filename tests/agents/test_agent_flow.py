@@ -14,11 +14,7 @@ from throughtime.gradients.flow import step_gradients
 CONFIG = PPOConfig(num_envs=2, rollout_length=8, bptt_length=4, epochs=1, minibatches=1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 @pytest.fixture(scope="module")

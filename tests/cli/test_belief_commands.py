@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 
@@ -18,11 +17,7 @@ TINY = ["--ppo.num-envs", "2", "--ppo.rollout-length", "16", "--ppo.epochs", "1"
 TINY += ["--network.hidden-size", "4", "--network.encoder", "4", "--steps", "96", "--episodes", "4"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 @pytest.fixture(scope="module")

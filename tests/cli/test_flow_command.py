@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import pytest
 
 from throughtime.cli import main
@@ -13,11 +12,7 @@ TINY += ["--network.memory", "elman"]
 SMALL = ["--length", "50", "--hidden-size", "4", "--sequences", "2", "--input-size", "2"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 def test_a_fresh_memory_made_to_order(capsys, tmp_path):

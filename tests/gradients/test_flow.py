@@ -38,12 +38,7 @@ MEMORIES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    with jax.enable_x64(True):
-        yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler", "float64")
 
 
 def random_memory(name, num_layers=1, **options):

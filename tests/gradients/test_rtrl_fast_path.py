@@ -13,11 +13,7 @@ from throughtime.memory import WithReadout, make_memory
 T, B, I, H = 8, 2, 3, 4  # noqa: E741
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 def loss(y, target):

@@ -15,12 +15,7 @@ XS = jnp.asarray(np.random.default_rng(0).normal(size=(T, B, 2)), jnp.float32)
 RESETS = jnp.zeros((T, B), bool)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Compiling is most of the time here, and what it compiles runs for microseconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 @pytest.mark.parametrize("length", [1, 3, 7])

@@ -108,12 +108,7 @@ CASES += [
 CASES += [replace(case, kernels="native") for case in CASES if case.name in ("elman", "gru", "lstm")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Compiling is most of the time here, and what it compiles runs for microseconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 @pytest.fixture(params=CASES, ids=str, scope="module")

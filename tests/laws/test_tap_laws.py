@@ -16,13 +16,7 @@ from throughtime.agents.network import ActorCritic
 from throughtime.envs import Discrete
 from throughtime.kernels import kernels
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    with jax.enable_x64(True):
-        yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler", "float64")
 
 
 def numpy_loss(reference, xs, taps):

@@ -31,13 +31,7 @@ V, C, E, H, B, T = 6, 3, 2, 4, 3, 5
 TARGET = np.array([[3, 4, 5, 3, EOS], [EOS, PAD, PAD, PAD, PAD], [5, 5, EOS, PAD, PAD]]).T.astype(np.int32)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Float64 for all, and little optimising: compiling is most of the time here."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    with jax.enable_x64(True):
-        yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler", "float64")
 
 
 def random_weights(module, seed=0, scale=0.9):

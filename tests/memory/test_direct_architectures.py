@@ -15,13 +15,7 @@ LENGTHS = np.array([2, 5, 1], np.int32)
 MASK = np.arange(T)[:, None] < LENGTHS
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Float64 for all, and little optimising: compiling is most of the time here."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    with jax.enable_x64(True):
-        yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler", "float64")
 
 
 @pytest.fixture

@@ -13,12 +13,7 @@ from throughtime.memory.parallel import linear_recurrence
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Compiling is most of the time here."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 def both_forms(make, T, dtype, B=2, I=2):  # noqa: E741

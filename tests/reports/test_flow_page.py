@@ -17,12 +17,7 @@ from throughtime.reports import FlowHistory, render
 from throughtime.reports.flow import figures_table, flow_page, heat_map
 from throughtime.reports.flow.lags import horizon_over_training, lag_curves
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 @cache

@@ -4,7 +4,6 @@ import json
 import math
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 
@@ -22,11 +21,7 @@ PLAIN = RunConfig(
 WITH = replace(PLAIN, flow_every=2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 @pytest.fixture(scope="module")

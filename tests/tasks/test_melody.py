@@ -31,13 +31,7 @@ from throughtime.tasks.melody.listener import (
 )
 from throughtime.tasks.melody.trigram import Interpolated, trigram_bits
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Compiling is most of the time here, and what it compiles runs for moments."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 needs_chorales = pytest.mark.skipif(find_spec("music21") is None, reason="the chorales ship inside music21")

@@ -16,13 +16,7 @@ from throughtime.tasks.captions import COLOURS, SHAPES, WORDS, Captions, describ
 from throughtime.tasks.dates import CHARACTERS, FORMS, ISO, DatesToISO
 from throughtime.tasks.reverse import Reverse
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Compiling is most of the time here, and what it compiles runs for moments."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 def words(tokens, alphabet):
