@@ -9,7 +9,7 @@ actions. What predicts the future of an observation-action history is a state of
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.agents.network import NetworkConfig, Tower, action_width, one_hot_action
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Discrete, Environment, Space, VectorEnvironment
+from throughtime.envs import Box, Discrete, Environment, Space, VectorEnvironment, Wrapper
 from throughtime.memory import Readout
 from throughtime.rl import Moments
 
@@ -213,7 +213,7 @@ class FrozenState(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class FrozenMemory(Environment[FrozenState, Any]):
+class FrozenMemory(Wrapper[FrozenState]):
     """An environment seen through a frozen memory: the observation is what the memory puts out.
 
     A policy without any memory then has one, which its own training does not change. The memory starts afresh with each
@@ -224,7 +224,6 @@ class FrozenMemory(Environment[FrozenState, Any]):
         estimator: its memory; compared by identity.
     """
 
-    env: Environment
     estimator: Estimator
 
     # `eq=False` alone would leave `Environment`'s own, which compares no fields: all frozen memories would be equal,
@@ -241,19 +240,9 @@ class FrozenMemory(Environment[FrozenState, Any]):
         return f"{self.env.name} through a frozen memory"
 
     @property
-    def default_params(self) -> Any:
-        """The environment's."""
-        return self.env.default_params
-
-    @property
     def observation_space(self) -> Box:
         """The memory's output `[H]`."""
         return Box(-float("inf"), float("inf"), (self.estimator.tower.output_size,))
-
-    @property
-    def action_space(self) -> Space:
-        """The environment's."""
-        return self.env.action_space
 
     def _read(self, memory: Any, observation: Array, before: Array) -> tuple[Any, Float[Array, " H"]]:
         x = self.estimator.inputs(observation.reshape(-1), before)
@@ -284,21 +273,6 @@ class FrozenMemory(Environment[FrozenState, Any]):
         return self.env.hidden_state(state.environment)
 
     @property
-    def discount(self) -> float:
-        """The environment's."""
-        return self.env.discount
-
-    @property
-    def scored(self) -> "FrozenMemory":
-        """The environment's, seen through the same memory."""
-        return replace(self, env=self.env.scored)
-
-    @property
     def optimal_return(self) -> float | None:
         """The environment's: the memory adds nothing to what its history holds."""
         return self.env.optimal_return
-
-    @property
-    def max_episode_steps(self) -> int | None:
-        """The environment's."""
-        return self.env.max_episode_steps

@@ -34,3 +34,4 @@ from throughtime.envs.suite import TMaze as TMaze
 from throughtime.envs.suite import Tracking as Tracking
 from throughtime.envs.vector import VectorEnvironment as VectorEnvironment
 from throughtime.envs.vector import VectorStep as VectorStep
+from throughtime.envs.wrapper import Wrapper as Wrapper

@@ -1,6 +1,6 @@
 """An environment whose hidden state is shown beside the observation: what a policy could do if nothing were hidden."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError
-from throughtime.envs.base import Box, Environment, Space
+from throughtime.envs.base import Box
+from throughtime.envs.wrapper import Wrapper
 
 
 @dataclass(frozen=True)
-class Revealed(Environment[Any, Any]):
+class Revealed(Wrapper[Any]):
     """`env` with its `hidden_state` appended to the (flattened) observation.
 
     A hidden state of real numbers is appended as it is. A hidden class is appended one-hot where `env.tables()` tell
@@ -29,21 +30,9 @@ class Revealed(Environment[Any, Any]):
         ConfigError: `env` is revealed already.
     """
 
-    env: Environment
-
     def __post_init__(self):
         if isinstance(self.env, Revealed):
             raise ConfigError(f"{self.env.name} is revealed already.", "", "Wrap the environment itself.")
-
-    @property
-    def name(self) -> str:
-        """The environment's own: the registry knows no other."""
-        return self.env.name
-
-    @property
-    def default_params(self) -> Any:
-        """The environment's."""
-        return self.env.default_params
 
     @property
     def observation_space(self) -> Box:
@@ -52,40 +41,15 @@ class Revealed(Environment[Any, Any]):
         return Box(-float("inf"), float("inf"), shape)
 
     @property
-    def action_space(self) -> Space:
-        """The environment's."""
-        return self.env.action_space
-
-    @property
     def observation_labels(self) -> tuple[str, ...]:
         """The environment's, then "hidden state 0", …."""
         labels = self.env.observation_labels
         return (*labels, *(f"hidden state {i}" for i in range(self.observation_space.shape[0] - len(labels))))
 
     @property
-    def action_labels(self) -> tuple[str, ...]:
-        """The environment's."""
-        return self.env.action_labels
-
-    @property
-    def discount(self) -> float:
-        """The environment's."""
-        return self.env.discount
-
-    @property
-    def scored(self) -> "Revealed":
-        """The environment's, revealed."""
-        return replace(self, env=self.env.scored)
-
-    @property
     def required_lag(self) -> int:
         """0: nothing has to be remembered."""
         return 0
-
-    @property
-    def max_episode_steps(self) -> int | None:
-        """The environment's."""
-        return self.env.max_episode_steps
 
     def reset_env(self, key: PRNGKeyArray, params: Any) -> tuple[Array, Any]:
         """A new episode."""

@@ -144,12 +144,12 @@ def train_twins(path: str | os.PathLike[str], *, progress: ProgressCallback | No
     path = Path(path)
     if is_comparison(path):
         config = _read(path)
-        missing = tuple(role for role in (*ROLES, *_state_role(config.run)) if role not in config.roles)
+        missing = tuple(role for role in possible_twins(config.run) if role not in config.roles)
         if missing:
             _write(path, replace(config, roles=config.roles + missing))
         return resume_comparison(path, progress=progress)
     run = load_run(path).config
-    config = ComparisonConfig(run, (run.seed,), ("memoryless", "window", *_state_role(run)))
+    config = ComparisonConfig(run, (run.seed,), possible_twins(run))
     out = path / TWINS_FOLDER
     if not is_comparison(out):
         return compare(config, out, progress=progress)
@@ -160,13 +160,13 @@ def train_twins(path: str | os.PathLike[str], *, progress: ProgressCallback | No
     return resume_comparison(out, progress=progress)
 
 
-def _state_role(config: RunConfig) -> tuple[Role, ...]:
-    """The twin that sees the hidden state, where the environment gives one."""
+def possible_twins(config: RunConfig) -> tuple[Role, ...]:
+    """All twins of a run; the one that sees the hidden state only where the environment gives one."""
     try:
         _ = Revealed(config.env.build()).observation_space
     except ConfigError:
-        return ()
-    return ("state",)
+        return ("memoryless", "window")
+    return ("memoryless", "window", "state")
 
 
 def twins_of(run: Run) -> tuple[Entry, ...]:

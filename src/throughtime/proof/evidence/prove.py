@@ -78,8 +78,7 @@ def prove(
         agent, twins = Entry("memory", memory_label(subject.config), (subject,)), twins_of(subject)
     else:
         agent, twins = _split(subject)
-    # A twin that did not have the same budget is no twin.
-    twins = tuple(twin for twin in twins if all(run.finished for run in twin.runs))
+    twins = of_equal_budget(twins)
     first = agent.runs[0]
     task = first.env.scored
     limit = step_limit(task)
@@ -191,6 +190,11 @@ def _split(comparison: Comparison) -> tuple[Entry, tuple[Entry, ...]]:
             f"Go on with `throughtime resume {comparison.path}`, or name one run.",
         )
     return agent, tuple(entry for entry in comparison.entries if entry.role != "memory")
+
+
+def of_equal_budget(twins: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Those whose trainings are finished: a twin that did not have the same budget is no twin."""
+    return tuple(twin for twin in twins if all(run.finished for run in twin.runs))
 
 
 def _paired(twin: Entry, agent: Entry, returns: list[np.ndarray]) -> list[np.ndarray]:
