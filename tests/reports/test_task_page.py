@@ -44,6 +44,17 @@ def test_no_memory_is_no_floor_where_the_past_is_seen_beside_it(name, options, s
     assert "not known exactly" in verdict_of(with_memory.results)
 
 
+def test_a_floor_that_was_measured_on_the_data_is_named():
+    scores = {"bits_per_note": 2.9, "memoryless_bits_per_note": 4.5}
+    with_memory, without = (replace(report("melody", name).results[0], scores=scores) for name in ("gru", "none"))
+    assert verdict_of([with_memory]).endswith("2.9; a model without memory reaches 4.5 at best.")
+    assert verdict_of([without]).endswith("last step and repetitions): no memoryless floor, which is 4.5.")
+    assert TaskReport((with_memory,), "").as_json()["memoryless_score"] == 4.5
+    alone = report("melody", "none", hears="nothing").results[0]
+    said = verdict_of([replace(alone, scores=scores | {"bits_per_note": 4.52})])
+    assert said.endswith("no better than without memory (a model without memory reaches 4.5 at best).")
+
+
 @pytest.mark.parametrize(("name", "options"), [("dates", {"attention": False}), ("echo", {})])
 def test_no_memory_is_the_floor_where_nothing_is_seen_beside_it(name, options):
     without = report(name, "none", **options)

@@ -34,7 +34,7 @@ class TaskReport:
             "options": first.task.options(),
             "architecture": first.task.architecture,
             "required_lag": first.task.required_lag,
-            "memoryless_score": first.task.memoryless_score,
+            "memoryless_score": floor_of(first),
             "beside_memory": first.task.beside_memory,
             "score": first.task.score,
             "higher_is_better": first.task.higher_is_better,
@@ -90,9 +90,10 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
             f"The {name} of the final models on held-out data is {show(sum(scores) / len(scores))} on average over "
             f"{len(scores)} seeds, {show(worst)} at worst"
         )
-    floor = task.memoryless_score
+    floor = floor_of(results[0])
     if task.beside_memory and results[0].config.memory == "none":
-        return f"{said}; this is without recurrence, but with {task.beside_memory}: no memoryless floor."
+        true = "" if floor is None else f", which is {show(floor)}"
+        return f"{said}; this is without recurrence, but with {task.beside_memory}: no memoryless floor{true}."
     if floor is None:
         return said + "; what a model without memory could reach is not known exactly."
     # Scores are means over a sample: what is within 2% of the floor is not told apart from it.
@@ -101,6 +102,12 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
     if not task.higher_is_better and worst > DIVERGED * floor:
         return f"{said}: training diverged ({beside})."
     return f"{said}; {beside}." if better else f"{said}: no better than without memory ({beside})."
+
+
+def floor_of(result: TaskResult) -> float | None:
+    """The memoryless score: the task's own or, where that depends on the data, what was measured on them."""
+    known = result.task.memoryless_score
+    return result.scores.get(f"memoryless_{result.task.score}") if known is None else known
 
 
 def render_task(report: TaskReport) -> str:

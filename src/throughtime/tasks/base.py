@@ -185,7 +185,11 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Mapping[str, float]:
-        """Scores of the final model on held-out data."""
+        """Scores of the final model on held-out data.
+
+        Where the memoryless score has to be measured on the data, it is among them: `memoryless_…` before the name of
+        the headline score.
+        """
 
     def for_seed(self, seed: int) -> "Task":
         """The task as one of several seeds trains on it. Default: the same; other where `evaluate` writes a file."""
