@@ -82,7 +82,7 @@ class PPO:
     """
 
     def __init__(self, env: Environment, config: PPOConfig, network: NetworkConfig):
-        check(config, network)
+        check(config, network, env.action_space)
         self.env, self.config, self.network_config = env, config, network
         self.environments = VectorEnvironment(env, config.num_envs)
         # Shapes only: an impossible memory or width is refused here, before anything is compiled.

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from throughtime.agents import PPO
 from throughtime.agents.flow import Microscope
-from throughtime.cli._arguments import Json, free_folder, parse
+from throughtime.cli._arguments import Json, free_folder, given, parse
 from throughtime.cli._output import Output
 from throughtime.cli._tasks import refuse_full
 from throughtime.core import ConfigError, RunFolderError
@@ -148,9 +148,7 @@ def _trained(arguments: FlowArguments, path: Path) -> tuple[str, str, dict[str, 
 
 
 def _check(arguments: FlowArguments, argv: list[str]) -> None:
-    flags = {f"--{name.replace('_', '-')}" for name in FRESH}
-    named = [word.partition("=")[0].replace("_", "-") for word in argv]
-    foreign = ", ".join(flag for flag in named if flag in flags)
+    foreign = ", ".join(given(argv, *FRESH))
     if arguments.run is not None and foreign:
         raise ConfigError(
             f"{foreign} beside the run {arguments.run}",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.agents import NetworkConfig, PPOConfig
-from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, parse
+from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, given, parse
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.core import ConfigError
@@ -25,6 +25,10 @@ def run(argv: list[str]) -> int:
     config = _run_config(name, defaults, arguments)
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds {arguments.seeds}", "Nothing would be trained.", "Give 1 or more.")
+    if not arguments.twins and given(words, "window"):
+        raise ConfigError(
+            "--window without --twins", "It is of the twin with a short window, and none is trained.", "Add --twins."
+        )
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     roles = ROLES if arguments.twins else ROLES[:1]
     plan = ComparisonConfig(config, seeds, roles, arguments.window)
@@ -95,7 +99,7 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         twins: bool = with_twins
         """Trains a memoryless twin and a short-window TDNN beside the agent, with the same budget."""
         window: int = 8
-        """Inputs that the TDNN twin sees."""
+        """Inputs that the TDNN twin sees; for --twins alone."""
         episodes: int = defaults.evaluation_episodes
         """Fresh episodes that each final policy is scored on."""
         prove: bool | None = None
