@@ -20,6 +20,7 @@ from throughtime.cli._tasks import refuse_full
 from throughtime.core import ConfigError, RunFolderError
 from throughtime.gradients.flow import Flow, measure_flow
 from throughtime.memory import make_memory
+from throughtime.proof.twins import memory_name, memory_owner
 from throughtime.reports import write_page
 from throughtime.reports.flow import figures_table, flow_page
 from throughtime.runs import load_run
@@ -121,7 +122,7 @@ def _fresh(arguments: FlowArguments) -> tuple[str, str, dict[str, Flow]]:
     )
     words = "".join(f", {name} {value}" for name, value in arguments.memory_options.items())
     layers = "" if arguments.num_layers == 1 else f"{arguments.num_layers} layers of "
-    title = f"Gradient flow through {layers}{arguments.memory}, {arguments.hidden_size} units{words}"
+    title = f"Gradient flow through {layers}{memory_name(arguments.memory)}, {arguments.hidden_size} units{words}"
     where = "every step" if arguments.loss == "every" else "the last step"
     subtitle = (
         f"Fresh weights, random inputs, and a random linear loss of the output at {where}: {B} sequences of {T} steps."
@@ -142,7 +143,7 @@ def _trained(arguments: FlowArguments, path: Path) -> tuple[str, str, dict[str, 
     if arguments.seed is not None:
         state = state._replace(key=jax.random.key(arguments.seed))
     flows = Microscope(ppo, sequences=arguments.sequences, max_sources=64, jacobian_rows=2).measure(state)
-    title = f"Gradient flow of {trained.config.network.memory} on {trained.env.name}"
+    title = f"Gradient flow of {memory_owner(trained.config)} on {trained.env.name}"
     subtitle = f"PPO's own loss on a rollout of the policy after {trained.steps:,} environment steps."
     return title, subtitle, flows
 
