@@ -63,6 +63,10 @@ def test_no_memory_is_the_floor_where_nothing_is_seen_beside_it(name, options):
     assert "no memoryless floor" not in words(render_task(without))
 
 
+def test_of_one_step_nothing_is_said_of_memory():
+    assert verdict_of(report("digits", "gru").results) == "The accuracy of the final model on held-out data is 0.5."
+
+
 def test_many_scores_stand_below_each_other():
     """Side by side they were cut at the window's edge, and beyond reading at 80 columns."""
     made = report("reverse", "gru")

@@ -90,6 +90,8 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
             f"The {name} of the final models on held-out data is {show(sum(scores) / len(scores))} on average over "
             f"{len(scores)} seeds, {show(worst)} at worst"
         )
+    if task.architecture == "one-to-one":
+        return f"{said}."  # one step: there is nothing to remember
     floor = floor_of(results[0])
     if task.beside_memory and results[0].config.memory == "none":
         true = "" if floor is None else f", which is {show(floor)}"
