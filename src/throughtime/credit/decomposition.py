@@ -49,6 +49,8 @@ class DecompositionConfig:
     """Weight of the continuous prediction beside the prediction at the end."""
     learning_rate: float = 3e-3
     """Adam's."""
+    decay: float = 0.0
+    """Weight decay (AdamW's), of matrices alone."""
     batch_size: int = 64
     """Lessons of each gradient step."""
     updates: int = 50
@@ -135,7 +137,7 @@ class ReturnDecomposition:
             options["chrono"] = float(max(steps + 1, 2))
         self._options = options
         self._build(jax.random.key(0))  # refuses what cannot be, before anything is compiled
-        self._optimiser = optax.adam(config.learning_rate)
+        self._optimiser = optax.adamw(config.learning_rate, weight_decay=config.decay, mask=_decayed)
 
     def _build(self, key: PRNGKeyArray) -> ReturnPredictor:
         config, (key_memory, key_readout) = self.config, jax.random.split(key)
@@ -251,6 +253,11 @@ class ReturnDecomposition:
             f"by {bound:g}.",
         }[verdict]
         return Status(verdict == ON, lessons, error, said)
+
+
+def _decayed(params: Any) -> Any:
+    """Matrices decay; biases, initial states and scales do not."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
 def _rescaled(first: Array, predictor: ReturnPredictor, episodes: Episodes) -> ReturnPredictor:
