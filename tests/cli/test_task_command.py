@@ -97,6 +97,7 @@ def test_a_folder_is_not_written_over(capsys, tmp_path):
         (["echo", "--memory", "gruu"], "Did you mean 'gru'"),
         (["echo", "--lag", "-1"], "lag is -1"),
         (["echo", "--updates", "0"], "updates is 0"),
+        (["scan", "--instructions", "walk twice", "jump thrise"], "Did you mean 'thrice'"),
         (["echo", "--seeds", "0"], "--seeds 0"),
         (["echo", "--flow", "0"], "--flow 0"),
         (["digits", "--flow", "5"], "no sequences"),

@@ -10,6 +10,7 @@ from rich.console import Console
 from throughtime.cli.task import _table
 from throughtime.reports.task import TaskReport, render_task, score_table, show, verdict_of
 from throughtime.tasks import Progress, TaskResult, make_task
+from throughtime.tasks.scan import Followed
 
 
 def report(name: str, memory: str, **options) -> TaskReport:
@@ -101,3 +102,28 @@ def test_a_value_below_1_never_reads_as_1(value, text):
 def test_a_training_that_diverged_is_called_so(score, said):
     result = report("adding", "gru").results[0]
     assert said in verdict_of([replace(result, scores={result.task.score: score})])
+
+
+@pytest.mark.parametrize(
+    ("said", "caption"),
+    [
+        (("I_TURN_LEFT", "I_JUMP", "I_LOOK"), "“jump left and look”: followed exactly."),
+        (("I_TURN_LEFT", "I_LOOK"), "right for 1 of 3 actions, then look instead of jump."),
+        (("I_TURN_LEFT", "I_JUMP"), "right as far as it goes, but it stops after 2 of 3 actions."),
+        (("I_TURN_LEFT", "I_JUMP", "I_LOOK", "I_RUN"), "all 3 actions, and then 1 more."),
+        ((), "right as far as it goes, but it stops after 0 of 3 actions."),
+    ],
+    ids=range(5),
+)
+def test_instructions_are_drawn_with_what_was_done_and_asked_for(said, caption):
+    made = report("scan", "gru")
+    wanted = ("I_TURN_LEFT", "I_JUMP", "I_LOOK")
+    result = replace(made.results[0], examples=(Followed("jump left and look", said, wanted),))
+    page = render_task(replace(made, results=(result,)))
+    assert caption in words(page)
+    strips = 1 if said == wanted else 2
+    assert page.count("asked for</text>") == 2 * (strips - 1)  # wide and narrow
+    assert page.count(">↰<") == 2 * (strips if said else 1)
+    stored = replace(made, results=(result,)).as_json()["seeds"][0]["examples"]
+    assert stored == [{"instruction": "jump left and look", "actions": said, "wanted": wanted}]
+    assert "Instructions, followed" not in render_task(made)

@@ -10,10 +10,12 @@ from typing import Any
 
 from throughtime.core import RunFolderError
 from throughtime.reports.flow import training_section
+from throughtime.reports.instructions import instructions_section
 from throughtime.reports.lines import Axis, Line, lines_figure
 from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table, write_page
 from throughtime.runs.atomic import atomic_write
 from throughtime.tasks import TaskResult
+from throughtime.tasks.scan import Followed
 
 DIVERGED = 10
 """An error of so many times the memoryless one is no failure to remember: training has diverged."""
@@ -49,6 +51,7 @@ class TaskReport:
                     "skipped_updates": r.skipped,
                     "parameters": r.parameters,
                     "flow": [{"update": update, **flow.summary()} for update, flow in r.flows],
+                    "examples": [example._asdict() for example in r.examples],
                     "curve": [[p.update, _finite(p.loss), _finite(p.validation_loss)] for p in r.curve],
                 }
                 for r in self.results
@@ -165,6 +168,7 @@ def render_task(report: TaskReport) -> str:
                 "Learning curves",
                 figure(wide, narrow, "Loss on validation data while training, a line a seed."),
             ),
+            *([instructions_section(followed)] if (followed := _followed(first)) else []),
             *(
                 training_section(
                     f"seed {r.seed}",
@@ -217,6 +221,10 @@ def show(value: float) -> str:
     if 0.99 < value < 1:
         return next(text for digits in range(4, 18) if float(text := f"{value:.{digits}g}") < 1)
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _followed(result: TaskResult) -> list[Followed]:
+    return [example for example in result.examples if isinstance(example, Followed)]
 
 
 def _headline(results: Sequence[TaskResult], name: str) -> str:
