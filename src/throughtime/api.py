@@ -16,7 +16,7 @@ __all__ = ["DRQN", "PPO", "R2D2", "Progress", "load"]
 
 
 class Trainer:
-    """An algorithm on an environment, with its tuned settings unless told otherwise; made as `tt.PPO` and the others."""
+    """An algorithm on an environment, with its tuned settings unless told otherwise: `tt.PPO` and the others."""
 
     algo: ClassVar[str]
 

@@ -1,7 +1,7 @@
-"""R2D2 at the state boundary: everything that is learned from, against loops over single steps and the clock's rules.
+"""R2D2 at the state boundary: all that is learned from, against loops over single steps and the clock's rules.
 
-`boundary.Clock` says in each observation which episode this is and how old; the oracle reads the truth off it, never off
-the stored flags, and steps the networks one input at a time. Each fault at the end makes one of the checks fail.
+`boundary.Clock` says in each observation which episode this is and how old; the oracle reads the truth off it, never
+off the stored flags, and steps the networks one input at a time. Each fault makes one of the checks fail.
 """
 
 from typing import Any, NamedTuple
@@ -25,16 +25,17 @@ from throughtime.rl import Categorical, Moments
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
-NETWORK = {"memory": "gru", "hidden_size": 3, "encoder": (3,), "previous_action": True, "previous_reward": True}
+NETWORK = {"memory": "gru", "hidden_size": 3, "encoder": (), "previous_action": True, "previous_reward": True}
 NETWORK |= {"normalise_observations": True}
-SIZES = {"num_envs": 3, "rollout_length": 8, "period": 4, "burn_in": 4, "bptt_length": 6, "batch_size": 5}
+SIZES = {"num_envs": 3, "rollout_length": 8, "period": 4, "burn_in": 4, "bptt_length": 6, "batch_size": 12}
 SIZES |= {"replay_steps": 3 * 24, "n_step": 3, "discount": 0.9, "head_size": 4, "learning_starts": 0, "updates": 1}
+ENV = Clock(shortest=5)
 TOTAL, FIRST = jnp.int32(10), jnp.int32(0)
 
 
 def random_agent(**settings: Any):
     """An agent with normal weights, far from their small start, in its online and (others) in its target network."""
-    agent = R2D2(Clock(), R2D2Config(**SIZES | settings), NetworkConfig(**NETWORK))
+    agent = R2D2(ENV, R2D2Config(**SIZES | settings), NetworkConfig(**NETWORK))
     rng = np.random.default_rng(0)
     state = quick_jit(agent.init)(0)
 
@@ -47,38 +48,51 @@ def random_agent(**settings: Any):
 
 
 class Drawn(NamedTuple):
-    """Sequences drawn from a replay that has been written over once, and what the agent makes of them."""
+    """Sequences drawn from a replay that has been written over once."""
 
     agent: R2D2
     state: Any
     sample: Any
-    targets: np.ndarray  # h(G) [k, N]
-    errors: np.ndarray  # |δ|
-    grads: Any
     replay_error: float
 
 
 def draw(agent: R2D2, state: Any) -> Drawn:
-    """Acts for five iterations without learning, then draws: one program."""
+    """Acts for five iterations without learning, then draws."""
 
     @quick_jit
     def program(state):
         epsilon = jnp.full(3, 0.7)
-        actors, replay, errors = state.actors, state.replay, []
-        for i in range(5):
-            actors, played = agent.act(state.policy, actors, jax.random.key(i), epsilon)
-            errors.append(r2d2.difference(played.said, r2d2.recompute(state.policy, played, agent.config.period)))
-            replay = r2d2.store(agent.spec, replay, played, True)
-        sample = agent.spec.sample(replay, jax.random.key(9), agent.config.batch_size)
-        online, target = state.policy.network, state.target
-        batch = r2d2.burn_in(state.policy, online, target, sample.states, sample.steps, agent.config.burn_in)
-        (_, (size, _)), grads = jax.value_and_grad(r2d2.td_loss, has_aux=True)(
-            online, target, batch, sample.weights, agent.config
-        )
-        _, q = online.unroll_q(batch.start, batch.inputs, batch.steps.reset)
-        return sample, q_loss.targets(q, online, target, batch, agent.config), size, grads, jnp.max(jnp.stack(errors))
+
+        def one(carry, key):
+            actors, replay = carry
+            actors, played = agent.act(state.policy, actors, key, epsilon)
+            error = r2d2.difference(played.said, r2d2.recompute(state.policy, played, agent.config.period))
+            return (actors, r2d2.store(agent.spec, replay, played, True)), error
+
+        keys = jax.random.split(jax.random.key(0), 5)
+        (_, replay), errors = jax.lax.scan(one, (state.actors, state.replay), keys)
+        return agent.spec.sample(replay, jax.random.key(9), agent.config.batch_size), jnp.max(errors)
 
     return Drawn(agent, state, *program(state))
+
+
+def learned(drawn: Drawn, what: str) -> Any:
+    """What the agent makes of the sequences: its "targets" h(G) [k, N], "errors" |δ| [k, N], or the "gradient"."""
+    agent, state, sample, _ = drawn
+
+    @quick_jit
+    def program(online, target, sample):
+        policy = eqx.tree_at(lambda p: p.network, state.policy, online)
+        batch = r2d2.burn_in(policy, online, target, sample.states, sample.steps, agent.config.burn_in)
+        _, q = online.unroll_q(batch.start, batch.inputs, batch.steps.reset)
+        if what == "targets":
+            return q_loss.targets(q, online, target, batch, agent.config)
+        arguments = online, target, batch, sample.weights, agent.config
+        if what == "errors":
+            return r2d2.td_loss(*arguments)[1][0]
+        return jax.grad(r2d2.td_loss, has_aux=True)(*arguments)[0]
+
+    return program(state.policy.network, state.target, sample)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +117,8 @@ def walk(drawn: Drawn, network: Any, n: int, step: Any) -> Walk:
     mean, var = (np.asarray(a, np.float64) for a in policy.observation_moments[1:])
     observation = np.asarray(sample.steps.observation)[:, n]
     serial, time = np.rint(100 * observation[:, 0]).astype(int), np.rint(10 * observation[:, 1]).astype(int)
-    last = time + 1 == 2 + serial % 3
-    kinds = np.asarray(Clock().ends)[serial // 3 % 3]
+    last = time + 1 == ENV.shortest + serial % 3
+    kinds = np.asarray(ENV.ends)[serial // 3 % 3]
     terminated, truncated = last & np.isin(kinds, ["terminated", "both"]), last & np.isin(kinds, ["truncated", "both"])
     actions = np.asarray(sample.steps.action)[:, n]
     rewards = time + 0.1 * actions
@@ -166,31 +180,33 @@ def expected_targets(drawn: Drawn) -> np.ndarray:
 
 def check_targets(drawn: Drawn) -> None:
     """n-step double-Q targets: bootstrapped at truncation from the true final observation, never past an end."""
-    assert_allclose(drawn.targets, expected_targets(drawn), rtol=2e-4, atol=2e-4)
+    assert_allclose(learned(drawn, "targets"), expected_targets(drawn), rtol=2e-4, atol=2e-4)
 
 
 def check_errors(drawn: Drawn) -> None:
     """|δ| = |h(G) − Q(x_t, a_t)|, each sequence walked from its stored state through its burn-in."""
     config, step = drawn.agent.config, eqx.filter_jit(one_step)
+    errors, targets = learned(drawn, "errors"), expected_targets(drawn)
     for n in range(config.batch_size):
         online = walk(drawn, drawn.state.policy.network, n, step)
         at = range(config.burn_in, config.burn_in + config.bptt_length)
         taken = [online.q[t][online.actions[t]] for t in at]
-        assert_allclose(drawn.errors[:, n], np.abs(np.asarray(drawn.targets)[:, n] - taken), atol=2e-4)
+        assert_allclose(errors[:, n], np.abs(targets[:, n] - taken), rtol=2e-4, atol=5e-4)
 
 
 def check_gradient(drawn: Drawn) -> None:
     """The gradient is that of the sequences after burn-in alone, the state at its end held constant."""
-    expected, through = (_gradient(drawn, cut) for cut in (True, False))
-    leaves = [jax.tree.leaves(g) for g in (drawn.grads, expected, through)]
+    targets = jnp.asarray(expected_targets(drawn), jnp.float32)
+    expected, through = (_gradient(drawn, targets, cut) for cut in (True, False))
+    leaves = [jax.tree.leaves(g) for g in (learned(drawn, "gradient"), expected, through)]
     scale = max(float(jnp.max(jnp.abs(leaf))) for leaf in leaves[1])
     apart = max(float(jnp.max(jnp.abs(a - b))) for a, b in zip(leaves[1], leaves[2], strict=True))
     assert apart > 1e-2 * scale, "the burn-in would not show"
     for a, b in zip(leaves[0], leaves[1], strict=True):
-        assert_allclose(a, b, atol=1e-4 * scale)
+        assert_allclose(a, b, atol=1e-3 * scale)
 
 
-def _gradient(drawn: Drawn, cut: bool) -> Any:
+def _gradient(drawn: Drawn, targets: Any, cut: bool) -> Any:
     """Of ½ mean w δ² with fixed targets, by a plain loop over `step`."""
     config, sample, policy = drawn.agent.config, drawn.sample, drawn.state.policy
     inputs, _ = sequence_inputs(policy, sample.states, sample.steps)
@@ -206,7 +222,7 @@ def _gradient(drawn: Drawn, cut: bool) -> Any:
             state, q = one_step(network, state, inputs[t])
             if t >= config.burn_in:
                 chosen = q[jnp.arange(config.batch_size), sample.steps.action[t]]
-                errors.append(drawn.targets[t - config.burn_in] - chosen)
+                errors.append(targets[t - config.burn_in] - chosen)
         return 0.5 * jnp.mean(sample.weights[None] * jnp.square(jnp.stack(errors)))
 
     return quick_jit(jax.grad(loss))(policy.network)
@@ -350,12 +366,10 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "check"), FAULTS, ids=lambda x: getattr(x, "__name__", x))
-def test_faults_are_seen(monkeypatch, fault, check):
-    agent, state = random_agent()
+def test_faults_are_seen(drawn, monkeypatch, fault, check):
     fault(monkeypatch)
-    broken = draw(agent, state)
     with pytest.raises(AssertionError):
-        CHECKS[check](broken)
+        CHECKS[check](draw(*random_agent()) if check == "preflight" else drawn)
 
 
 def test_final_observations_are_read_with_the_memory_carried_into_them():
@@ -396,13 +410,6 @@ def test_preflight_passes_for_every_memory(memory):
         return difference(played.said, recompute(state.policy, played, 4))
 
     assert float(program(quick_jit(agent.init)(0))) <= 1e-5
-
-
-def test_a_replay_error_stops_the_run(monkeypatch):
-    store_the_state_after_the_observation(monkeypatch)
-    agent, state = random_agent(discount=0.8)
-    _, _, completed, fault = quick_jit(lambda s: agent.run(s, jnp.int32(3), TOTAL, FIRST, 4))(state)
-    assert (int(fault.kind), int(completed)) != (FAULT_NONE, 3)
 
 
 def test_a_bad_step_is_undone_and_never_replayed():
@@ -498,7 +505,7 @@ def test_drqn_draws_from_any_step_with_zero_states_and_stores_none():
     agent = R2D2(Clock(), config, NetworkConfig("gru", 3, encoder=()))
     state, _, completed, fault = quick_jit(lambda s: agent.run(s, jnp.int32(8), TOTAL, FIRST, 8))(agent.init(0))
     assert (int(completed), int(fault.kind)) == (8, FAULT_NONE)
-    assert jax.tree.leaves(state.replay.states) and len(jax.tree.leaves(state.replay.states)) == 1  # rewards alone
+    assert len(jax.tree.leaves(state.replay.states)) == 1  # rewards alone
     sample = quick_jit(lambda r: agent.spec.sample(r, jax.random.key(0), 256))(state.replay)
     assert set(np.asarray(sample.drawn.piece) % 4) == {0, 1, 2, 3}
     assert_allclose(sample.weights, 1.0)
@@ -508,7 +515,7 @@ def test_drqn_draws_from_any_step_with_zero_states_and_stores_none():
     ("settings", "said"),
     [
         ({"rollout_length": 10}, "not divisible by period"),
-        ({"replay_steps": 40}, "Raise replay_steps to"),
+        ({"replay_steps": 30}, "Raise replay_steps to 36"),
         ({"refresh": True, "burn_in": 2}, "multiple of 4"),
         ({"priority_exponent": 1.5}, "between 0.0 and 1.0"),
         ({"learning_rate": 0.0}, "positive"),

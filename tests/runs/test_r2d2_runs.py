@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import throughtime as tt
+from throughtime.agents import r2d2 as r2d2_module
 from throughtime.cli.main import main
 from throughtime.core import named_arrays
 from throughtime.envs import Discrete
@@ -41,10 +42,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit_replay_included(
     assert expected.keys() == got.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(got[name], array, err_msg=name)
-    moved = jax.device_get(named_arrays(half.state))
-    assert not np.array_equal(
-        moved["policy.network.actor.memory.weight_hh"], got["policy.network.actor.memory.weight_hh"]
-    )
+    weight = "policy.network.actor.memory.weight_hh"
+    assert not np.array_equal(jax.device_get(named_arrays(half.state))[weight], got[weight])
 
 
 def test_metrics_say_what_q_learning_is_about(whole):
@@ -116,3 +115,17 @@ def test_mistakes_are_told(words, said, capsys, tmp_path):
 def test_a_config_of_another_algorithm_is_not_taken(whole, capsys):
     assert main(["train", "--config", str(whole.path / "config.toml"), "--algo", "ppo"]) == 2
     assert "settings of r2d2" in capsys.readouterr().err
+
+
+def test_another_state_than_that_of_acting_stops_the_run(monkeypatch):
+    play = r2d2_module.play
+
+    def broken(*arguments, **settings):
+        actors, played = play(*arguments, **settings)
+        late = jax.tree.map(lambda x: 0.5 * x, played.starts.policy.network)
+        policy = played.starts.policy._replace(network=late)
+        return actors, played._replace(starts=played.starts._replace(policy=policy))
+
+    monkeypatch.setattr(r2d2_module, "play", broken)
+    with pytest.raises(tt.PreflightError, match="recomputed Q-values differ"):
+        tt.R2D2(tt.make("t-maze", length=5), memory="gru", discount=0.5, **TINY).train(4 * STEPS)

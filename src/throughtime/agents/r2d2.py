@@ -256,7 +256,7 @@ class R2D2:
         iteration: Int[Array, ""],
         key: PRNGKeyArray,
     ) -> tuple[Learner, dict[str, Array]]:
-        """All gradient steps of one iteration; none before there is enough to learn from, or after too many bad ones."""
+        """All gradient steps of one iteration; none before there is enough to learn from."""
         config = self.config
         seen = (iteration + 1) * self.steps_per_iteration
         ready = (self.spec.size(replay) > 0) & (seen >= config.learning_starts)
@@ -321,7 +321,7 @@ class R2D2:
         return Start(PolicyState(batch.start, action), steps.reward[last])
 
     def learning(self, state: R2D2State) -> Learning:
-        """The steps that would come next, in sequences of k + 1 from their stored states, and the loss over all of them.
+        """The steps that would come next, k + 1 of each environment from its state, and the loss over all of them.
 
         Not what is drawn from the replay: before learning starts there is nothing to draw.
         """

@@ -100,7 +100,7 @@ class R2D2Config:
         _require(
             capacity >= least,
             f"replay_steps = {self.replay_steps} is too few.",
-            f"A sequence has burn_in + bptt_length + 1 = {self.length} steps, and there are {self.num_envs} environments.",
+            f"A sequence has burn_in + bptt_length + 1 = {self.length} steps, in each of {self.num_envs} environments.",
             f"Raise replay_steps to {least * self.num_envs} or more.",
         )
         return SequenceReplay(capacity, self.period, self.length, self.priority_exponent, self.importance_exponent)
