@@ -33,8 +33,8 @@ FRESH = ("memory", "length", "hidden_size", "num_layers", "input_size", "memory_
 class FlowArguments:
     """Shows where gradients through time go: how far they reach, what stops them, and what would help.
 
-    With RUN: the policy of a trained run, through its algorithm's own loss on the rollout that would come next. Without:
-    a fresh memory on random inputs, through a random linear loss of its outputs.
+    With RUN: the policy of a trained run, through its algorithm's own loss on the rollout that would come next.
+    Without: a fresh memory on random inputs, through a random linear loss of its outputs.
     """
 
     run: tyro.conf.Positional[Path | None] = None

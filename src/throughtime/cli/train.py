@@ -140,7 +140,9 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         """Prints one JSON object on stdout, all else on stderr."""
 
     table = (defaults.algo, type(defaults.agent), field(default_factory=lambda: defaults.agent))
-    return dataclasses.make_dataclass("Train", [table], bases=(Train,), namespace={"__doc__": Train.__doc__}, frozen=True)
+    return dataclasses.make_dataclass(
+        "Train", [table], bases=(Train,), namespace={"__doc__": Train.__doc__}, frozen=True
+    )
 
 
 def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
