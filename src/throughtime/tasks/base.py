@@ -187,7 +187,7 @@ class Task(ABC):
     def evaluate(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Mapping[str, float]:
         """Scores of the final model on held-out data."""
 
-    def examples(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Sequence[Any]:
+    def showcase(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Sequence[Any]:
         """What the report shows of the final model beside its scores. Default: nothing."""
         del model, data, key
         return ()
