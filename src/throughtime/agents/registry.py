@@ -24,9 +24,7 @@ class Algorithm(NamedTuple):
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("recurrent PPO", PPOConfig, PPO, "on policy, clipped policy gradients; any actions"),
-    "r2d2": Algorithm(
-        "R2D2", R2D2Config, R2D2, "recurrent Q-learning, prioritised sequences; discrete actions"
-    ),
+    "r2d2": Algorithm("R2D2", R2D2Config, R2D2, "recurrent Q-learning, prioritised sequences; discrete actions"),
     "drqn": Algorithm("DRQN", DRQNConfig, R2D2, "recurrent Q-learning, uniform replay, zero states; discrete actions"),
 }
 """Every algorithm; a run's config has one table of settings of that name."""
