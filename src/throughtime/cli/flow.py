@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.agents import PPO
+from throughtime.agents import algorithm
 from throughtime.agents.flow import Microscope
 from throughtime.cli._arguments import Json, free_folder, parse
 from throughtime.cli._output import Output
@@ -32,8 +32,8 @@ FRESH = ("memory", "length", "hidden_size", "num_layers", "input_size", "memory_
 class FlowArguments:
     """Shows where gradients through time go: how far they reach, what stops them, and what would help.
 
-    With RUN: the policy of a trained run, through PPO's own loss on the rollout that would come next. Without: a fresh
-    memory on random inputs, through a random linear loss of its outputs.
+    With RUN: the policy of a trained run, through its algorithm's own loss on the rollout that would come next. Without:
+    a fresh memory on random inputs, through a random linear loss of its outputs.
     """
 
     run: tyro.conf.Positional[Path | None] = None
@@ -138,12 +138,13 @@ def _trained(arguments: FlowArguments, path: Path) -> tuple[str, str, dict[str, 
             "Train again with throughtime task … --flow every=N, which looks while training.",
         )
     trained = load_run(path)
-    ppo, state = PPO(trained.env, trained.config.ppo, trained.config.network), trained.state
+    agent, state = trained.config.build(trained.env), trained.state
     if arguments.seed is not None:
         state = state._replace(key=jax.random.key(arguments.seed))
-    flows = Microscope(ppo, sequences=arguments.sequences, max_sources=64, jacobian_rows=2).measure(state)
+    flows = Microscope(agent, sequences=arguments.sequences, max_sources=64, jacobian_rows=2).measure(state)
     title = f"Gradient flow of {trained.config.network.memory} on {trained.env.name}"
-    subtitle = f"PPO's own loss on a rollout of the policy after {trained.steps:,} environment steps."
+    loss = "PPO's own loss" if trained.config.algo == "ppo" else f"The loss of {algorithm(trained.config.algo).title}"
+    subtitle = f"{loss} on a rollout of the policy after {trained.steps:,} environment steps."
     return title, subtitle, flows
 
 
