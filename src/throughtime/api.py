@@ -12,11 +12,11 @@ from throughtime.runs import EnvConfig, Progress, Run, RunConfig, default_config
 from throughtime.runs.toml import from_dict, to_dict
 from throughtime.runs.train import ProgressCallback
 
-__all__ = ["PPO", "Progress", "load"]
+__all__ = ["DRQN", "PPO", "R2D2", "Progress", "load"]
 
 
 class Trainer:
-    """An algorithm on an environment, with its tuned settings unless told otherwise; made as `tt.PPO` and the others."""
+    """An algorithm on an environment, with its tuned settings unless told otherwise: `tt.PPO` and the others."""
 
     algo: ClassVar[str]
 
@@ -71,6 +71,40 @@ class PPO(Trainer):
     algo = "ppo"
 
 
+class R2D2(Trainer):
+    """R2D2, recurrent Q-learning from a prioritised replay of sequences, on an environment of discrete actions.
+
+        agent = tt.R2D2(tt.make("t-maze", length=50), memory="gru", burn_in=20)
+        run = agent.train(steps=500_000, seed=0, out="runs/maze-r2d2")
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `R2D2Config` or `NetworkConfig` by its name, such as `n_step`, `burn_in`,
+            `replay_steps`, `previous_action`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "r2d2"
+
+
+class DRQN(Trainer):
+    """DRQN: R2D2's agent with uniform replay, sequences from random steps, zero states and an annealed ε.
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `DRQNConfig` or `NetworkConfig` by its name.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "drqn"
+
+
 def load(path: str | os.PathLike[str], *, env: Environment | None = None) -> Policy:
     """The final policy of a run. Runs no code from the files.
 
@@ -108,12 +142,12 @@ _ALIASES = {
 }
 
 
-def _configure(
-    algo: str, face: str, env: Environment, memory: str | None, settings: dict[str, Any]
-) -> RunConfig:
+def _configure(algo: str, face: str, env: Environment, memory: str | None, settings: dict[str, Any]) -> RunConfig:
     if not isinstance(env, Environment):
         raise ConfigError(
-            f"{env!r} is no environment.", f"{face} takes the environment first.", f'Write tt.{face}(tt.make("t-maze")).'
+            f"{env!r} is no environment.",
+            f"{face} takes the environment first.",
+            f'Write tt.{face}(tt.make("t-maze")).',
         )
     config = replace(default_config(env.name, algo), env=EnvConfig.of(env))
     network = config.network if memory is None else with_memory(config.network, memory)

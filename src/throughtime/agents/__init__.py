@@ -11,6 +11,9 @@ from throughtime.agents.policy import PolicyState as PolicyState
 from throughtime.agents.ppo import PPO as PPO
 from throughtime.agents.ppo import TrainState as TrainState
 from throughtime.agents.ppo_config import PPOConfig as PPOConfig
+from throughtime.agents.r2d2 import R2D2 as R2D2
+from throughtime.agents.r2d2_config import DRQNConfig as DRQNConfig
+from throughtime.agents.r2d2_config import R2D2Config as R2D2Config
 from throughtime.agents.registry import ALGORITHMS as ALGORITHMS
 from throughtime.agents.registry import algorithm as algorithm
 from throughtime.agents.registry import build as build

@@ -37,7 +37,7 @@ class AlgorithmConfig(Protocol):
 
 @runtime_checkable
 class AgentState(Protocol):
-    """All that a checkpoint has to hold for a run to go on bit for bit: a NamedTuple of arrays, with these among them."""
+    """All that a checkpoint has to hold for a run to go on bit for bit: a NamedTuple of arrays, these among them."""
 
     @property
     def policy(self) -> Policy:
@@ -127,6 +127,10 @@ class Agent(Protocol):
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps of one iteration."""
+        ...
+
+    def parameter_names(self, state: Any) -> list[str]:
+        """Of what the guard watches, in its order."""
         ...
 
     def fresh_policy(self, key: PRNGKeyArray) -> Policy:

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from throughtime.agents.agent import Learning, Words, run_iterations
+from throughtime.agents.gradient_step import Updated, gradient_step
 from throughtime.agents.metrics import Metrics, metrics_of
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
@@ -27,9 +28,8 @@ from throughtime.agents.preflight import (
     replay_error_of,
 )
 from throughtime.agents.rollout import Actors, Rollout, Sequences, collect, start
-from throughtime.core import select_rows
 from throughtime.envs import Environment, VectorEnvironment
-from throughtime.gradients import Guard, clip
+from throughtime.gradients import Guard, parameter_names
 from throughtime.rl import (
     ActionDistribution,
     Moments,
@@ -89,7 +89,7 @@ class PPO:
     )
 
     def __init__(self, env: Environment, config: PPOConfig, network: NetworkConfig):
-        check(config, network)
+        check(config, network, env.action_space)
         self.env, self.config, self.network_config = env, config, network
         self.environments = VectorEnvironment(env, config.num_envs)
         # Shapes only: an impossible memory or width is refused here, before anything is compiled.
@@ -178,8 +178,10 @@ class PPO:
             policy, state.optimiser, state.guard, sequences, learning_rate, state.iteration, key_update
         )
         tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
-        taken = rollout._replace(actions=policy.to_environment(rollout.actions))
-        fault = find_fault(taken, replay_error <= tolerance, replay_error, guard, config.max_skipped_updates)
+        taken = policy.to_environment(rollout.actions)
+        fault = find_fault(
+            rollout.finite, taken, rollout.rewards, replay_error, tolerance, guard, config.max_skipped_updates
+        )
         policy = policy.observe(rollout.observations)
         after = TrainState(
             policy, optimiser, guard, actors, discounted_return, return_moments, key, state.iteration + 1
@@ -265,16 +267,19 @@ class PPO:
             if config.target_kl is not None:
                 stopped = stopped | (info["approximate_kl"] > 1.5 * config.target_kl)
             stopped = stopped | (guard.in_row >= config.max_skipped_updates)
-            ok, checked = guard.check(grads, [info[name] for name in FORWARD], iteration)
-            guard = select_rows(stopped, guard, checked)
-            grads, norm = clip(grads, network, config.gradient_clip_by, config.gradient_clip)
-            with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
-                updates, next_optimiser = self.optimiser.update(grads, optimiser)
-            next_network = jax.tree.map(lambda p, u: p - learning_rate.astype(p.dtype) * u, network, updates)
-            taken = ok & ~stopped
-            network, optimiser = select_rows(taken, (next_network, next_optimiser), (network, optimiser))
-            info = {**info, "gradient_norm": norm, "taken": taken, "skipped": ~ok & ~stopped}
-            return (network, optimiser, guard, stopped), info
+            done = gradient_step(
+                self.optimiser,
+                Updated(network, optimiser, guard),
+                grads,
+                forward=[info[name] for name in FORWARD],
+                iteration=iteration,
+                allowed=~stopped,
+                learning_rate=learning_rate,
+                clip_by=config.gradient_clip_by,
+                limit=config.gradient_clip,
+            )
+            info = {**info, "gradient_norm": done.norm, "taken": done.taken, "skipped": done.skipped}
+            return (*done.updated, stopped), info
 
         carry = (policy.network, optimiser, guard, jnp.zeros((), bool))
         (network, optimiser, guard, _), infos = jax.lax.scan(step, carry, orders)
@@ -310,5 +315,12 @@ class PPO:
         """The very rollout that the next iteration gathers, and PPO's loss over all of it."""
         network, batch = state.policy.network, self.gather(state).sequences
         return Learning(
-            batch.starts, batch.inputs, batch.resets, lambda *features: self.loss_of(*network.heads(*features), batch)[0]
+            batch.starts,
+            batch.inputs,
+            batch.resets,
+            lambda *features: self.loss_of(*network.heads(*features), batch)[0],
         )
+
+    def parameter_names(self, state: TrainState) -> list[str]:
+        """Of what the guard watches."""
+        return parameter_names(state.policy.network)

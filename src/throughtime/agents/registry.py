@@ -7,6 +7,8 @@ from throughtime.agents.agent import Agent, AlgorithmConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
 from throughtime.agents.ppo_config import PPOConfig
+from throughtime.agents.r2d2 import R2D2
+from throughtime.agents.r2d2_config import DRQNConfig, R2D2Config
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import Environment
 
@@ -22,6 +24,10 @@ class Algorithm(NamedTuple):
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("recurrent PPO", PPOConfig, PPO, "on policy, clipped policy gradients; any actions"),
+    "r2d2": Algorithm(
+        "R2D2", R2D2Config, R2D2, "recurrent Q-learning, prioritised sequences; discrete actions"
+    ),
+    "drqn": Algorithm("DRQN", DRQNConfig, R2D2, "recurrent Q-learning, uniform replay, zero states; discrete actions"),
 }
 """Every algorithm; a run's config has one table of settings of that name."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from throughtime.agents import ALGORITHMS, NetworkConfig, algorithm
-from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, parse
+from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, given, parse
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.core import ConfigError
@@ -32,6 +32,10 @@ def run(argv: list[str]) -> int:
     config = _run_config(name, defaults, arguments)
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds {arguments.seeds}", "Nothing would be trained.", "Give 1 or more.")
+    if not arguments.twins and given(words, "window"):
+        raise ConfigError(
+            "--window without --twins", "It is of the twin with a short window, and none is trained.", "Add --twins."
+        )
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     roles = ROLES if arguments.twins else ROLES[:1]
     plan = ComparisonConfig(config, seeds, roles, arguments.window)
@@ -121,7 +125,7 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         twins: bool = with_twins
         """Trains a memoryless twin and a short-window TDNN beside the agent, with the same budget."""
         window: int = 8
-        """Inputs that the TDNN twin sees."""
+        """Inputs that the TDNN twin sees; for --twins alone."""
         episodes: int = defaults.evaluation_episodes
         """Fresh episodes that each final policy is scored on."""
         prove: bool | None = None
@@ -136,7 +140,9 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         """Prints one JSON object on stdout, all else on stderr."""
 
     table = (defaults.algo, type(defaults.agent), field(default_factory=lambda: defaults.agent))
-    return dataclasses.make_dataclass("Train", [table], bases=(Train,), namespace={"__doc__": Train.__doc__}, frozen=True)
+    return dataclasses.make_dataclass(
+        "Train", [table], bases=(Train,), namespace={"__doc__": Train.__doc__}, frozen=True
+    )
 
 
 def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:

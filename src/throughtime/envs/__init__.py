@@ -33,6 +33,7 @@ from throughtime.envs.solver import solve as solve
 from throughtime.envs.solver import solve_memoryless as solve_memoryless
 from throughtime.envs.suite import CartPole as CartPole
 from throughtime.envs.suite import Pendulum as Pendulum
+from throughtime.envs.suite import PocketWatch as PocketWatch
 from throughtime.envs.suite import RepeatPrevious as RepeatPrevious
 from throughtime.envs.suite import Tiger as Tiger
 from throughtime.envs.suite import TMaze as TMaze

@@ -12,7 +12,7 @@ from throughtime.envs.adapters._user import spec_of
 from throughtime.envs.adapters.names import OWN, PREFIXES, about, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
-from throughtime.envs.suite import CartPole, Pendulum, RepeatPrevious, Tiger, TMaze, Tracking
+from throughtime.envs.suite import CartPole, Pendulum, PocketWatch, RepeatPrevious, Tiger, TMaze, Tracking
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,14 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
             TMaze, {"active": True}, "The same, but the cue has to be fetched first (active memory)."
         ),
         "cartpole-positions": EnvironmentEntry(
-            CartPole, {"velocities": False}, "CartPole-v1 with its velocities hidden."
+            CartPole, {"velocities": False, "delayed": False}, "CartPole-v1 with its velocities hidden."
         ),
-        "cartpole": EnvironmentEntry(CartPole, {"velocities": True}, "CartPole-v1, the full state seen."),
+        "cartpole": EnvironmentEntry(
+            CartPole, {"velocities": True, "delayed": False}, "CartPole-v1, the full state seen."
+        ),
+        "delayed-cartpole": EnvironmentEntry(
+            CartPole, {"velocities": True, "delayed": True}, "CartPole-v1 whose whole reward comes at the last step."
+        ),
         "pendulum-positions": EnvironmentEntry(
             Pendulum,
             {"velocities": False},
@@ -76,6 +81,9 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         ),
         "repeat-previous": EnvironmentEntry(
             RepeatPrevious, {}, "Name the suit of the card seen some steps ago (POPGym's, at three difficulties)."
+        ),
+        "pocket-watch": EnvironmentEntry(
+            PocketWatch, {}, "One decision now, its return after a long, noisy delivery (RUDDER's; nothing is hidden)."
         ),
     }
 )

@@ -5,7 +5,17 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from throughtime.agents import ALGORITHMS, Agent, AlgorithmConfig, NetworkConfig, PPOConfig, algorithm, build
+from throughtime.agents import (
+    ALGORITHMS,
+    Agent,
+    AlgorithmConfig,
+    DRQNConfig,
+    NetworkConfig,
+    PPOConfig,
+    R2D2Config,
+    algorithm,
+    build,
+)
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import ENVIRONMENTS, Environment, Revealed, make, make_from_file, name_of
 from throughtime.envs.pomdp_file import PREFIX
@@ -77,6 +87,8 @@ class RunConfig:
     """Iterations from one look through the gradient microscope to the next; default: none."""
     algo: str = "ppo"
     """The algorithm: the name of one of the tables."""
+    r2d2: R2D2Config | None = None
+    drqn: DRQNConfig | None = None
 
     def __post_init__(self):
         chosen = algorithm(self.algo)

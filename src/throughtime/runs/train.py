@@ -19,7 +19,6 @@ from throughtime.agents.agent import Metrics, Words
 from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault
 from throughtime.core import ConfigError, NonFiniteError, PreflightError
 from throughtime.envs import Environment, HostEnvironment, raise_error_of, release
-from throughtime.gradients import parameter_names
 from throughtime.runs.checkpoint import (
     checkpoint_name,
     latest_checkpoint,
@@ -239,7 +238,7 @@ def _loop(
                 if folder is not None and stale:  # the state is that from before the fault
                     _save(folder, state, config, done * per_iteration)
                 raise_error_of(agent.env, state.actors.environment)
-                _raise(fault, config, agent.words, done * per_iteration, parameter_names(state.policy.network))
+                _raise(fault, config, agent.words, done * per_iteration, agent.parameter_names(state))
             if progress is not None:
                 progress(Progress(done * per_iteration, total * per_iteration, now - began, speed, latest_return))
             if now - start < CHUNK_SECONDS / 2:

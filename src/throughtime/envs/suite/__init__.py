@@ -2,6 +2,7 @@
 
 from throughtime.envs.suite.cartpole import CartPole as CartPole
 from throughtime.envs.suite.pendulum import Pendulum as Pendulum
+from throughtime.envs.suite.pocket_watch import PocketWatch as PocketWatch
 from throughtime.envs.suite.repeat_previous import RepeatPrevious as RepeatPrevious
 from throughtime.envs.suite.t_maze import TMaze as TMaze
 from throughtime.envs.suite.tiger import Tiger as Tiger
