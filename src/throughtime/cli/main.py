@@ -9,6 +9,7 @@ VERBS = {
     "eval": "score a trained policy on fresh episodes",
     "watch": "play episodes of a trained agent, at the terminal or as a GIF",
     "results": "train a grid of agents, memories, environments and seeds; write its tables (without a name: list them)",
+    "sweep": "search for good settings on an environment (Optuna)",
     "prove": "say with evidence whether, how far back and for what an agent uses its memory",
     "flow": "look through the gradient microscope: how far back does a loss reach, and what stops it",
     "check": "find out whether your own policy with memory, in any framework, handles its state correctly (memcheck)",
