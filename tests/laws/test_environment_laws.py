@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from throughtime.envs import ENVIRONMENTS, Box, VectorEnvironment, entry_of, make
+from throughtime.envs import ENVIRONMENTS, Box, MultiDiscrete, VectorEnvironment, entry_of, make
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 B = 5
-# Short episodes, so that a rollout of T steps sees many ends of each kind.
+# Short episodes where an option allows it, so that a rollout sees many ends of each kind.
 SMALL = {"length": 6, "time_limit": 13}
-T = 60
 # A file whose rewards depend on all that they can depend on, and one with an end.
 DATA = Path(__file__).parents[1] / "data"
 NAMES = [*ENVIRONMENTS, *(f"pomdp:{DATA / name}.POMDP" for name in ("market", "paint-mended"))]
@@ -22,16 +23,23 @@ def small(name):
     return make(name, **{k: v for k, v in SMALL.items() if k in entry_of(name).options})
 
 
+def steps_of(env):
+    """T: enough for an end in each row."""
+    return max(60, env.max_episode_steps + 5)
+
+
 def random_actions(env, key, shape):
     space = env.action_space
     if isinstance(space, Box):
         return jax.random.uniform(key, (*shape, *space.shape), jnp.float32, space.low, space.high)
-    return jax.random.randint(key, shape, 0, space.n)
+    shape = (*shape, *space.shape)
+    most = jnp.broadcast_to(jnp.array(space.sizes), shape) if isinstance(space, MultiDiscrete) else space.n
+    return jax.random.randint(key, shape, 0, most)
 
 
 def vector_rollout(env):
     """A function of a key: keys, actions [T, ...]; obs, states [T + 1, ...]; VectorSteps [T, ...]."""
-    vector = VectorEnvironment(env, B)
+    vector, T = VectorEnvironment(env, B), steps_of(env)
 
     @jax.jit
     def run(key):
@@ -97,7 +105,7 @@ def test_observations_lie_in_their_space(env, rollout):
         assert np.isfinite(o).all()
         assert (o >= env.observation_space.low).all()
         assert (o <= env.observation_space.high).all()
-    assert obs.shape == (T + 1, B, *env.observation_space.shape)
+    assert obs.shape == (steps_of(env) + 1, B, *env.observation_space.shape)
     assert steps.reward.dtype == np.float32
     assert steps.terminated.dtype == steps.truncated.dtype == np.bool_
 
@@ -124,7 +132,7 @@ def test_vector_step_is_step_env_and_where_an_episode_ends_reset_env(env, rollou
     reset_env = jax.jit(jax.vmap(env.reset_env, in_axes=(0, None)))
     is_truncated = jax.jit(jax.vmap(env.is_truncated, in_axes=(0, None)))
     ends = 0
-    for t in range(T):
+    for t in range(steps_of(env)):
         reset_key, step_keys = keys[t], jnp.stack([keys[t]] * B)
         if env.stochastic_step:
             split = jax.random.split(keys[t], B + 1)

@@ -12,7 +12,25 @@ from throughtime.envs.adapters._user import spec_of
 from throughtime.envs.adapters.names import OWN, PREFIXES, about, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
-from throughtime.envs.suite import CartPole, Pendulum, PocketWatch, RepeatPrevious, Tiger, TMaze, Tracking
+from throughtime.envs.suite import (
+    Autoencode,
+    Bandit,
+    Battleship,
+    CartPole,
+    Concentration,
+    CountRecall,
+    HigherLower,
+    Minesweeper,
+    NoisyCartPole,
+    NoisyPendulum,
+    Pendulum,
+    PocketWatch,
+    RepeatFirst,
+    RepeatPrevious,
+    Tiger,
+    TMaze,
+    Tracking,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,12 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         "pendulum": EnvironmentEntry(
             Pendulum, {"velocities": True}, "Pendulum-v1, the full state seen; a continuous action."
         ),
+        "cartpole-positions-noisy": EnvironmentEntry(
+            NoisyCartPole, {}, "CartPole's positions seen through noise (POPGym's)."
+        ),
+        "pendulum-positions-noisy": EnvironmentEntry(
+            NoisyPendulum, {}, "Pendulum's angle seen through noise (POPGym's); a continuous action."
+        ),
         "tiger": EnvironmentEntry(
             Tiger,
             {"ends_on_open": False},
@@ -79,9 +103,29 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         "tracking": EnvironmentEntry(
             Tracking, {}, "Point at a swinging target seen through noise (linear-Gaussian, exactly solved)."
         ),
+        "repeat-first": EnvironmentEntry(RepeatFirst, {}, "Name the suit of the first card in every step (POPGym's)."),
         "repeat-previous": EnvironmentEntry(
-            RepeatPrevious, {}, "Name the suit of the card seen some steps ago (POPGym's, at three difficulties)."
+            RepeatPrevious, {}, "Name the suit of the card seen some steps ago (POPGym's)."
         ),
+        "autoencode": EnvironmentEntry(
+            Autoencode, {}, "Watch cards, then name their suits from the last to the first (POPGym's)."
+        ),
+        "count-recall": EnvironmentEntry(
+            CountRecall, {}, "Say how many cards of the queried kind were dealt so far (POPGym's)."
+        ),
+        "higher-lower": EnvironmentEntry(
+            HigherLower, {}, "Guess whether the next card is higher or lower: count cards (POPGym's)."
+        ),
+        "concentration": EnvironmentEntry(
+            Concentration, {}, "Turn over two cards at a time and find the pairs (POPGym's)."
+        ),
+        "battleship": EnvironmentEntry(
+            Battleship, {}, "Sink ships on a board never seen, told hit or miss (POPGym's)."
+        ),
+        "minesweeper": EnvironmentEntry(
+            Minesweeper, {}, "Clear a mined field, told one cell's number at a time (POPGym's)."
+        ),
+        "bandit": EnvironmentEntry(Bandit, {}, "Find the arm that pays best, anew in each episode (POPGym's)."),
         "pocket-watch": EnvironmentEntry(
             PocketWatch, {}, "One decision now, its return after a long, noisy delivery (RUDDER's; nothing is hidden)."
         ),

@@ -1,34 +1,22 @@
 """Repeat previous: name the suit of the card seen k − 1 steps ago (POPGym)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.envs.base import Box, Discrete, Environment
-from throughtime.envs.suite._cards import DECK_SIZE, SUITS, check_difficulty, shuffled, suit_of
+from throughtime.envs.base import Box, Discrete
+from throughtime.envs.suite._cards import DECK_SIZE, SUITS, AnswerParams, DeckState, new_deck, suit_of
+from throughtime.envs.suite._popgym import PopgymTask
 
 # Decks and k of each difficulty.
 LEVELS = {"easy": (1, 4), "medium": (2, 32), "hard": (3, 64)}
 
 
-class RepeatPreviousState(NamedTuple):
-    """The deck and how much of it was dealt."""
-
-    cards: Int[Array, " cards"]  # in the order of dealing
-    time: Int[Array, ""]  # steps since the reset: card `time` is the one in sight
-
-
-class RepeatPreviousParams(NamedTuple):
-    """Rewards."""
-
-    scale: float | Array  # won by a right answer, lost by a wrong one
-
-
 @dataclass(frozen=True)
-class RepeatPrevious(Environment[RepeatPreviousState, RepeatPreviousParams]):
+class RepeatPrevious(PopgymTask[DeckState, AnswerParams]):
     """POPGym's RepeatPrevious: cards of shuffled decks are dealt one by one.
 
     Observation: the suit of the present card, one-hot (POPGym gives its index). Action: a suit. From the k-th
@@ -44,11 +32,6 @@ class RepeatPrevious(Environment[RepeatPreviousState, RepeatPreviousParams]):
     """
 
     stochastic_step: ClassVar[bool] = False
-
-    difficulty: str = "easy"
-
-    def __post_init__(self):
-        check_difficulty(self.name, self.difficulty)
 
     @property
     def name(self) -> str:
@@ -66,9 +49,9 @@ class RepeatPrevious(Environment[RepeatPreviousState, RepeatPreviousParams]):
         return LEVELS[self.difficulty][1]
 
     @property
-    def default_params(self) -> RepeatPreviousParams:
+    def default_params(self) -> AnswerParams:
         """Rewards that sum to 1."""
-        return RepeatPreviousParams(scale=1.0 / (self.cards - self.k))
+        return AnswerParams(scale=1.0 / (self.cards - self.k))
 
     @property
     def observation_space(self) -> Box:
@@ -90,17 +73,15 @@ class RepeatPrevious(Environment[RepeatPreviousState, RepeatPreviousParams]):
         """The suits."""
         return SUITS
 
-    def reset_env(
-        self, key: PRNGKeyArray, params: RepeatPreviousParams
-    ) -> tuple[Float[Array, " 4"], RepeatPreviousState]:
+    def reset_env(self, key: PRNGKeyArray, params: AnswerParams) -> tuple[Float[Array, " 4"], DeckState]:
         """Shuffled decks, the first card in sight."""
         del params
-        state = RepeatPreviousState(shuffled(key, self.cards // DECK_SIZE), jnp.zeros((), jnp.int32))
+        state = new_deck(key, self.cards // DECK_SIZE)
         return self._observe(state), state
 
     def step_env(
-        self, key: PRNGKeyArray, state: RepeatPreviousState, action: Int[Array, ""], params: RepeatPreviousParams
-    ) -> tuple[Float[Array, " 4"], RepeatPreviousState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        self, key: PRNGKeyArray, state: DeckState, action: Int[Array, ""], params: AnswerParams
+    ) -> tuple[Float[Array, " 4"], DeckState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
         """One answer and one more card; see the class. `key` is not used."""
         del key
         asked = state.time + 1 >= self.k
@@ -109,15 +90,10 @@ class RepeatPrevious(Environment[RepeatPreviousState, RepeatPreviousParams]):
         state = state._replace(time=state.time + 1)
         return self._observe(state), state, reward, state.time >= self.max_episode_steps, {}
 
-    def _observe(self, state: RepeatPreviousState) -> Float[Array, " 4"]:
+    def _observe(self, state: DeckState) -> Float[Array, " 4"]:
         return jax.nn.one_hot(suit_of(state.cards[state.time]), 4, dtype=jnp.float32)
 
-    def is_truncated(self, state: RepeatPreviousState, params: RepeatPreviousParams) -> Bool[Array, ""]:
-        """Never: the end of the deck terminates."""
-        del state, params
-        return jnp.zeros((), bool)
-
-    def hidden_state(self, state: RepeatPreviousState) -> Int[Array, ""]:
+    def hidden_state(self, state: DeckState) -> Int[Array, ""]:
         """The suit to name now (of the first card while fewer than k were seen)."""
         return suit_of(state.cards[jnp.maximum(state.time - self.required_lag, 0)])
 
