@@ -74,8 +74,25 @@ _Q_LEARNING: Space = {
     "target_period": Range(20, 500, log=True),
     "epsilon_fraction": Range(0.05, 0.6),  # where ε is annealed
 }
+_CONTINUOUS: Space = {
+    "actor_learning_rate": Range(1e-4, 3e-3, log=True),
+    "critic_learning_rate": Range(1e-4, 3e-3, log=True),
+    "discount": Range(choices=(0.9, 0.95, 0.98, 0.99, 0.995)),
+    "polyak": Range(0.002, 0.05, log=True),
+    "bptt_length": Range(choices=(8, 16, 32, 64)),
+    "reward_scale": Range(0.03, 3.0, log=True),
+}
 _SPACES: Mapping[str, Space] = {
     "ppo": _PPO,
+    "sac": {
+        **{f"sac.{name}": span for name, span in _CONTINUOUS.items()},
+        "network.hidden_size": Range(choices=(32, 64, 128)),
+    },
+    "td3": {
+        **{f"td3.{name}": span for name, span in _CONTINUOUS.items()},
+        "td3.exploration_noise": Range(0.05, 0.4),
+        "network.hidden_size": Range(choices=(32, 64, 128)),
+    },
     "r2d2": {
         **{f"r2d2.{name}": span for name, span in _Q_LEARNING.items() if name != "epsilon_fraction"},
         "r2d2.priority_exponent": Range(0.0, 1.0),
