@@ -29,7 +29,7 @@ from throughtime.core import CheckpointError, select_rows
 from throughtime.envs import Discrete, VectorEnvironment
 from throughtime.envs.vector import VectorStep
 from throughtime.runs import checkpoint as checkpoint_module
-from throughtime.runs import evaluation, load_run
+from throughtime.runs import evaluation, load_run, recording
 
 CHECKS: dict[str, Callable[[boundary.Iteration], None]] = {
     "point 1: resets": boundary.check_resets,
@@ -364,12 +364,8 @@ def test_evaluation_carries_the_memory():
 
 def test_evaluation_without_the_state_is_noticed(monkeypatch):
     """sb3 #678: `predict` called without the state of the step before."""
-    act = Policy.act
-
-    def broken(self, state, observation, reset, **kwargs):
-        return act(self, state, observation, jnp.ones_like(reset), **kwargs)
-
-    monkeypatch.setattr(Policy, "act", broken)
+    reset_where = Policy.reset_where
+    monkeypatch.setattr(Policy, "reset_where", lambda self, reset, s: reset_where(self, jnp.ones_like(reset), s))
     with pytest.raises(AssertionError):
         check_evaluation(21)  # another number of episodes: another trace
 
@@ -377,7 +373,7 @@ def test_evaluation_without_the_state_is_noticed(monkeypatch):
 def check_recorded_episode(shortest: int) -> None:
     """Counts every observation of the longest of a few episodes."""
     env = Clock(shortest=shortest)
-    episode = evaluation.record_episode(counting_policy(), env)
+    episode = recording.record_episode(counting_policy(), env)
     T = len(episode.rewards)
     assert shortest <= T
     assert_array_equal(episode.values, np.arange(1, T + 1))

@@ -38,6 +38,7 @@ from throughtime.proof.evidence import (
     replay_parity,
     saliency,
 )
+from throughtime.runs import record_episode
 
 
 @pytest.mark.parametrize("k", [0, 1, 4])
@@ -62,7 +63,7 @@ def test_complex_states_are_measured_as_complex_numbers():
     policy = policy_of(env, Turning(), [[1.0, 0.0]], [0.0, 0.0])
     scales = [leaf for leaf in record(policy, env, episodes=4).scale if leaf.size]
     assert_allclose(scales[0], [1.0], atol=1e-6)
-    hidden = tt.runs.evaluation.record_episode(policy, env).hidden
+    hidden = record_episode(policy, env).hidden
     assert hidden is not None
     assert_allclose(hidden, np.tile([[0, 1], [-1, 0], [0, -1], [1, 0]], (3, 1)), atol=1e-6)
 

@@ -142,19 +142,26 @@ def _unfinished(entries: Sequence[Entry]) -> list[str]:
 
 
 def _curve(entry: Entry) -> Curve:
-    """Mean returns over the episodes that ended in each of about a hundred stretches of training."""
-    rows = [run.metrics for run in entry.runs]
-    length = min(len(r) for r in rows)
+    return Curve(entry.label, entry.role, *stretches([run.metrics for run in entry.runs]))
+
+
+def stretches(metrics: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps `[N]` and mean returns `[S, N]` of the episodes that ended in each of a hundred stretches of training.
+
+    Args:
+        metrics: the rows of S trainings.
+    """
+    length = min(len(rows) for rows in metrics)
     width = -(-length // CURVE_POINTS)
     steps, returns = [], []
     for begin in range(0, length, width):
-        stretch = [r[begin : min(begin + width, length)] for r in rows]
+        stretch = [rows[begin : min(begin + width, length)] for rows in metrics]
         steps.append(stretch[0][-1]["step"])
         returns.append([_mean_return(part) for part in stretch])
-    return Curve(entry.label, entry.role, np.asarray(steps), np.asarray(returns).T)
+    return np.asarray(steps), np.asarray(returns).T
 
 
-def _mean_return(rows: Sequence[dict]) -> float:
+def _mean_return(rows: Sequence[Mapping[str, Any]]) -> float:
     episodes = sum(row["episodes"] for row in rows)
     if not episodes:
         return float("nan")

@@ -26,6 +26,8 @@ class Line:
     label: str
     x: Sequence[int | float]
     y: Sequence[int | float]
+    colour: str | None = None
+    """By default one of `COLOURS`, by the order of the labels."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def lines_figure(
     left, right, bottom = (46, 14, 42) if narrow else (60, 230, 42)
     top = 28 + (18 * len(labels) if narrow else 0)
     style = {label: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, label in enumerate(labels)}
+    style |= {line.label: (line.colour, style[line.label][1]) for line in lines if line.colour is not None}
 
     def drawn(values: Sequence[int | float], axis: Axis) -> np.ndarray:
         array = np.asarray(values, float)

@@ -1,5 +1,6 @@
 """Scoring a policy on fresh episodes, its memory carried through each of them."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -8,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.agents import Policy, PolicyState
-from throughtime.core import ConfigError, NonFiniteError, real_numbers
+from throughtime.agents import Policy
+from throughtime.core import ConfigError, NonFiniteError
 from throughtime.envs import Environment, HostEnvironment, VectorEnvironment, raise_error_of, release
-from throughtime.rl import Categorical
+from throughtime.runs.acting import Acted, Acting, act, begin
 
 HOST_BATCH = 32  # Python environments open at once; each may hold a simulator
 
@@ -64,15 +65,9 @@ def evaluate(
     """
     env = env.scored
     limit = step_limit(env)
-    if episodes < 1:
-        raise ConfigError(f"episodes = {episodes}", "A mean needs at least one episode.", "Give 1 or more.")
-    if isinstance(env, HostEnvironment):
-        batch_size = min(batch_size, HOST_BATCH)
-    # Equal batches, so that one compiled program serves all.
-    batches = -(-episodes // batch_size)
-    B = -(-episodes // batches)
     results = []
-    for key in jax.random.split(jax.random.key(seed), batches):
+    B, keys = episode_batches(env, episodes, seed, batch_size)
+    for key in keys:
         totals, lengths, environments = _play(policy, VectorEnvironment(env, B), limit, key, deterministic)
         results.append(jax.device_get((totals, lengths)))
         give_back(env, environments)
@@ -81,110 +76,61 @@ def evaluate(
     return Evaluation(returns, lengths)
 
 
+def episode_batches(
+    env: Environment, episodes: int, seed: int, batch_size: int = 1024
+) -> tuple[int, Iterable[PRNGKeyArray]]:
+    """How N episodes are dealt into equal batches, so that one compiled program serves all: B, and a key for each.
+
+    Raises:
+        ConfigError: no episodes.
+    """
+    if episodes < 1:
+        raise ConfigError(f"episodes = {episodes}", "A mean needs at least one episode.", "Give 1 or more.")
+    if isinstance(env, HostEnvironment):
+        batch_size = min(batch_size, HOST_BATCH)
+    batches = -(-episodes // batch_size)
+    return -(-episodes // batches), jax.random.split(jax.random.key(seed), batches)
+
+
 @eqx.filter_jit
 def _play(
     policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArray, deterministic: bool
 ) -> tuple[Float[Array, " B"], Float[Array, " B"], Any]:
     """Returns and lengths of one episode in each of B environments, and the environments' states."""
     key_reset, key = jax.random.split(key)
-    observation, state = env.reset(key_reset)
     B = env.batch_size
 
     class Carry(NamedTuple):
-        environment: Any
-        observation: Array
-        policy: PolicyState
-        reward: Float[Array, " B"]
+        acting: Acting
         alive: Bool[Array, " B"]
         total: Float[Array, " B"]
         length: Float[Array, " B"]
         t: Array
 
     def body(carry: Carry) -> Carry:
-        key_action, key_env = jax.random.split(jax.random.fold_in(key, carry.t))
-        reset = jnp.broadcast_to(carry.t == 0, (B,))
-        memory, action = policy.act(
-            carry.policy,
-            carry.observation,
-            reset,
-            reward=carry.reward,
-            key=None if deterministic else key_action,
-        )
-        out = env.step(key_env, carry.environment, action)
+        acting, did = act_at(policy, env, carry.acting, key, carry.t, deterministic)
         weight = jnp.power(jnp.asarray(env.env.discount, jnp.float32), carry.t.astype(jnp.float32))
-        alive = carry.alive & ~(out.terminated | out.truncated)
         return Carry(
-            out.state,
-            out.obs,
-            memory,
-            out.reward,
-            alive,
-            carry.total + jnp.where(carry.alive, weight * out.reward, 0.0),
+            acting,
+            carry.alive & ~did.ended,
+            carry.total + jnp.where(carry.alive, weight * did.reward, 0.0),
             carry.length + carry.alive.astype(jnp.float32),
             carry.t + 1,
         )
 
     zeros = jnp.zeros(B)
-    carry = Carry(state, observation, policy.initial_state(B), zeros, jnp.ones(B, bool), zeros, zeros, jnp.asarray(0))
+    carry = Carry(begin(policy, env, key_reset), jnp.ones(B, bool), zeros, zeros, jnp.asarray(0))
     end = jax.lax.while_loop(lambda c: jnp.any(c.alive) & (c.t < limit), body, carry)
-    return end.total, end.length, end.environment
+    return end.total, end.length, end.acting.environment
 
 
-class EpisodeRecord(NamedTuple):
-    """One episode, step by step; T steps."""
-
-    observations: Float[np.ndarray, "T *shape"]
-    actions: np.ndarray  # as the environment took them
-    probabilities: Float[np.ndarray, "T A"] | None  # of discrete actions
-    rewards: Float[np.ndarray, " T"]
-    values: Float[np.ndarray, " T"]
-    hidden: Float[np.ndarray, "T H"] | None  # the actor's memory after each observation, flattened; None without one
-
-
-def record_episode(policy: Policy, env: Environment, *, seed: int = 0) -> EpisodeRecord:
-    """Plays one episode with the most probable actions and keeps all of it.
-
-    Args:
-        policy: what acts.
-        env: where.
-        seed: of the episode.
-    """
-    limit = step_limit(env)
-    carry, played = _record(policy, VectorEnvironment(env, 1), limit, jax.random.key(seed))
-    record, ended = jax.device_get(played)
-    give_back(env, carry[0])
-    T = int(np.argmax(ended)) + 1
-    arrays: list[Any] = [None if x is None else x[:T, 0] for x in record]
-    return EpisodeRecord(*arrays)
-
-
-@eqx.filter_jit
-def _record(policy: Policy, env: VectorEnvironment, limit: int, key: PRNGKeyArray):
-    key_reset, key_steps = jax.random.split(key)
-    observation, state = env.reset(key_reset)
-
-    def body(carry, key):
-        environment, observation, memory, reward, reset = carry
-        memory = policy.reset_where(reset, memory)
-        x = policy.inputs(memory, observation, reset, reward)
-        network, distribution, value = policy.network.step(memory.network, x)
-        action = distribution.mode()
-        out = env.step(key, environment, policy.to_environment(action))
-        leaves = [real_numbers(leaf) for leaf in jax.tree.leaves(network.actor)]
-        row = (
-            observation,
-            policy.to_environment(action),
-            jax.nn.softmax(distribution.logits) if isinstance(distribution, Categorical) else None,
-            out.reward,
-            value,
-            jnp.concatenate(leaves, axis=1) if leaves else None,
-        )
-        ended = out.terminated | out.truncated
-        after = policy.remember(network, action)
-        return (out.state, out.obs, after, out.reward, ended), (row, ended[0])
-
-    carry = (state, observation, policy.initial_state(1), jnp.zeros(1), jnp.ones(1, bool))
-    return jax.lax.scan(body, carry, jax.random.split(key_steps, limit))
+def act_at(
+    policy: Policy, env: VectorEnvironment, acting: Acting, key: PRNGKeyArray, t: Array, deterministic: bool
+) -> tuple[Acting, Acted]:
+    """Step t of the episodes that `key` stands for: the same whoever plays them."""
+    key_action, key_env = jax.random.split(jax.random.fold_in(key, t))
+    noise = None if deterministic else policy.noise(key_action, acting.reset.shape)
+    return act(policy, env, acting, key_env, noise)
 
 
 def check_finite(returns: Float[np.ndarray, " N"], env: Environment) -> None:

@@ -11,6 +11,7 @@ from throughtime.runs.metrics import EVENTS_PATTERN, FLOW_FILE, METRICS_FILE
 CONFIG_FILE = "config.toml"
 REPORT_FILE = "report.html"
 EVIDENCE_FILE = "evidence.json"
+SCORE_FILE = "score.json"
 CHECKPOINTS = "checkpoints"
 LOCK_FILE = ".throughtime.lock"
 
@@ -148,7 +149,7 @@ class RunFolder:
 
     def _files(self) -> list[Path]:
         """What runs have written here. The config comes first: while it is there, the run can be opened."""
-        names = (CONFIG_FILE, METRICS_FILE, FLOW_FILE, REPORT_FILE, EVIDENCE_FILE, EVENTS_PATTERN)
+        names = (CONFIG_FILE, METRICS_FILE, FLOW_FILE, REPORT_FILE, EVIDENCE_FILE, SCORE_FILE, EVENTS_PATTERN)
         unfinished = (".config.toml.*.tmp", ".flow.jsonl.*.tmp", ".evidence.json.*.tmp", f"{CHECKPOINTS}/.step-*.tmp")
         patterns = (*names, *unfinished, f"{CHECKPOINTS}/step-*.safetensors")
         return [file for pattern in patterns for file in self.path.glob(pattern)]

@@ -12,7 +12,8 @@ from throughtime.agents import AgentState, Policy
 from throughtime.envs import Environment
 from throughtime.runs.belief import BeliefProbe, probe_belief, untrained_policy
 from throughtime.runs.config import EVALUATION_SEED, RunConfig
-from throughtime.runs.evaluation import EpisodeRecord, Evaluation, evaluate, record_episode
+from throughtime.runs.evaluation import Evaluation, evaluate
+from throughtime.runs.recording import EpisodeRecord, record_episode, record_episodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,19 @@ class Run:
         """One fresh episode of the final policy, step by step."""
         seed = EVALUATION_SEED + self.config.seed if seed is None else seed
         return record_episode(self.policy, self.env, seed=seed)
+
+    def record_episodes(
+        self, episodes: int = 1, *, seed: int | None = None, deterministic: bool = True
+    ) -> list[EpisodeRecord]:
+        """The very episodes that `evaluate` scores with the same arguments, step by step.
+
+        Args:
+            episodes: how many.
+            seed: as of `evaluate`.
+            deterministic: takes the most probable action; otherwise draws it.
+        """
+        seed = EVALUATION_SEED + self.config.seed if seed is None else seed
+        return record_episodes(self.policy, self.env, episodes=episodes, seed=seed, deterministic=deterministic)
 
     def belief(self, *, seed: int | None = None, **options: Any) -> BeliefProbe:
         """What the memory of the final policy knows, beside its controls.

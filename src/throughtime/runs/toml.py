@@ -161,6 +161,8 @@ def _plain(value: Any, path: str) -> Any:
 def _convert(value: Any, kind: Any, path: str) -> Any:
     """`value` as the annotation `kind` wants it, or a ConfigError that names `path`."""
     origin, kinds = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if isinstance(value, kind):
             return value

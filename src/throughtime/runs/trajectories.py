@@ -12,6 +12,7 @@ from throughtime.agents import Policy
 from throughtime.agents.network import Tower
 from throughtime.core import real_numbers, select_rows
 from throughtime.envs import Environment, VectorEnvironment
+from throughtime.runs.acting import Acting, act, begin
 
 
 class Trajectories(NamedTuple):
@@ -45,25 +46,15 @@ def act_out(
 @eqx.filter_jit
 def _act_out(policy: Policy, env: VectorEnvironment, steps: int, key: PRNGKeyArray, deterministic: bool):
     key_reset, key_noise, key_steps = jax.random.split(key, 3)
-    observation, state = env.reset(key_reset)
-    B = env.batch_size
 
-    def body(carry, inputs):
+    def body(acting: Acting, inputs):
         noise, key = inputs
-        environment, observation, memory, reward, reset = carry
-        memory = policy.reset_where(reset, memory)
-        x = policy.inputs(memory, observation, reset, reward)
-        network, distribution, _ = policy.network.step(memory.network, x)
-        action = distribution.mode() if deterministic else distribution.sample(noise)
-        taken = policy.to_environment(action)
-        out = env.step(key, environment, taken)
-        row = (x, observation, taken, out.reward, reset, jax.vmap(env.env.hidden_state)(environment))
-        ended = out.terminated | out.truncated
-        return (out.state, out.obs, policy.remember(network, action), out.reward, ended), row
+        acting, did = act(policy, env, acting, key, None if deterministic else noise)
+        hidden = jax.vmap(env.env.hidden_state)(did.environment)
+        return acting, (did.inputs, did.observation, did.action, did.reward, did.reset, hidden)
 
-    carry = (state, observation, policy.initial_state(B), jnp.zeros(B), jnp.ones(B, bool))
-    noise = policy.noise(key_noise, (steps, B))
-    return jax.lax.scan(body, carry, (noise, jax.random.split(key_steps, steps)))[1]
+    noise = policy.noise(key_noise, (steps, env.batch_size))
+    return jax.lax.scan(body, begin(policy, env, key_reset), (noise, jax.random.split(key_steps, steps)))[1]
 
 
 def memory_states(tower: Tower, trajectories: Trajectories) -> Float[np.ndarray, "T B F"]:
