@@ -106,11 +106,33 @@ def test_the_loss_is_the_error_at_the_end_and_on_the_way():
         expected += weights[n] * (squares[-1] + 0.3 * squares.mean()) / N
     loss = predictor.loss(episodes, jnp.asarray(weights, jnp.float32), 0.3)
     assert float(loss.total) == pytest.approx(expected, rel=1e-4)
-    gradient = jax.grad(lambda p: p.loss(episodes, jnp.ones(N), 0.3).total, allow_int=True)(predictor)
+    gradient = jax.grad(lambda p: p.loss(episodes, jnp.ones(N), 0.3).total)(predictor)
     assert float(jnp.abs(gradient.return_scale)) == 0.0
     assert float(jnp.abs(gradient.input_scale).max()) == 0.0
     assert np.isfinite(np.asarray(gradient.readout.weight_hy)).all()
     assert float(jnp.abs(gradient.readout.weight_hy).max()) > 0
+
+
+def test_below_one_the_targets_on_the_way_are_lambda_returns():
+    """By the forward view: (1 − λ) Σ_k λ^{k−1} ĝ_{t+k}, and what is left of the weight on the return."""
+    keys = jax.random.split(jax.random.key(2))
+    episodes = sample()
+    mine, other = (ReturnPredictor(make_memory("gru", F + A, 4, key=k), k).scaled_by(episodes) for k in keys)
+    scaled, bootstrap = np.asarray(mine.scaled(episodes), float), np.asarray(other.scaled(episodes), float)
+    trace, expected = 0.7, 0.0
+    for n, L in enumerate(LENGTHS):
+        G = float(np.asarray(episodes.rewards, float)[:L, n].sum()) / float(mine.return_scale)
+        squares = [(scaled[L, n] - G) ** 2]
+        for t in range(L):
+            ahead = [*bootstrap[t + 1 : L, n], G]
+            parts = [(1 - trace) * trace**k * g for k, g in enumerate(ahead)]
+            target = sum(parts) + trace ** len(ahead) * G
+            squares.append((scaled[t, n] - target) ** 2)
+        expected += (squares[0] + 0.3 * np.mean(squares)) / N
+    total = jax.jit(lambda a, b: a.loss(episodes, jnp.ones(N), 0.3, trace, b).total)
+    assert float(total(mine, other)) == pytest.approx(expected, rel=1e-4)
+    gradient = jax.grad(lambda b: mine.loss(episodes, jnp.ones(N), 0.3, trace, b).total)(other)
+    assert all(not np.asarray(x).any() for x in jax.tree.leaves(gradient))
 
 
 def test_actions_become_numbers():

@@ -23,6 +23,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from throughtime.core import ConfigError, select_rows
+from throughtime.credit.accumulator import Accumulator
 from throughtime.credit.episodes import Episodes
 from throughtime.credit.lessons import Lessons, add_lessons, draw_lessons, no_lessons, take
 from throughtime.credit.predictor import ReturnPredictor
@@ -30,6 +31,8 @@ from throughtime.credit.redistribution import Correction, check_correction, redi
 from throughtime.gradients import clip_by_global_norm
 from throughtime.memory import make_memory, memory_options
 
+OWN = "accumulator"
+"""The memory that is this folder's own (`Accumulator`); all others come from the registry."""
 ON, ALIKE, FEW, WRONG = range(4)
 """What `verdict` gives: redistribution is on; all returns are alike; there are too few lessons; the error is too large."""
 
@@ -47,6 +50,9 @@ class DecompositionConfig:
     longest episode."""
     auxiliary: float = 0.5
     """Weight of the continuous prediction beside the prediction at the end."""
+    trace: float = 1.0
+    """λ of the continuous prediction's targets: 1 for the return itself, as in the paper; below, predictions of the steps
+    after it are mixed in, which vary less."""
     learning_rate: float = 3e-3
     """Adam's."""
     decay: float = 0.0
@@ -82,6 +88,8 @@ class DecompositionConfig:
         for name in ("average", "focus"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)}", "It is a share below 1.", "Give 0 to 0.99.")
+        if not 0 <= self.trace <= 1:
+            raise ConfigError(f"trace = {self.trace}", "It lies between 0 and 1.")
         if self.auxiliary < 0:
             raise ConfigError(f"auxiliary = {self.auxiliary}", "It is a weight.", "Give 0 or more.")
         if self.least > self.capacity:
@@ -133,7 +141,8 @@ class ReturnDecomposition:
                 raise ConfigError(f"{name} = {value}", "It is a size.", "Give 1 or more.")
         self.config, self.features, self.actions, self.steps = config, features, actions, steps
         options: dict[str, Any] = dict(config.memory_options)
-        if "chrono" in memory_options(config.memory) and not {"chrono", "forget_bias"} & set(options):
+        known = {} if config.memory == OWN else memory_options(config.memory)
+        if "chrono" in known and not {"chrono", "forget_bias"} & set(options):
             options["chrono"] = float(max(steps + 1, 2))
         self._options = options
         self._build(jax.random.key(0))  # refuses what cannot be, before anything is compiled
@@ -142,6 +151,8 @@ class ReturnDecomposition:
     def _build(self, key: PRNGKeyArray) -> ReturnPredictor:
         config, (key_memory, key_readout) = self.config, jax.random.split(key)
         size = self.features + self.actions
+        if config.memory == OWN:
+            return ReturnPredictor(Accumulator(size, config.hidden_size, key=key_memory), key_readout)
         memory = make_memory(config.memory, size, config.hidden_size, key=key_memory, **self._options)
         return ReturnPredictor(memory, key_readout)
 
@@ -193,7 +204,8 @@ class ReturnDecomposition:
         params, static = eqx.partition(state.trained, eqx.is_inexact_array)
 
         def loss(params: Any) -> tuple[Array, Array]:
-            found = eqx.combine(params, static).loss(batch, weights, config.auxiliary)
+            predictor = eqx.combine(params, static)
+            found = predictor.loss(batch, weights, config.auxiliary, config.trace, state.predictor)
             return found.total, found.main
 
         (_, main), grads = jax.value_and_grad(loss, has_aux=True)(params)

@@ -1,6 +1,6 @@
 """A memory that predicts an episode's return at each of its steps."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -74,21 +74,54 @@ class ReturnPredictor(eqx.Module):
         seen = jnp.arange(predictions.shape[0], dtype=jnp.int32)[:, None] <= episodes.lengths[None]
         return jnp.where(seen, predictions, last)
 
-    def loss(self, episodes: Episodes, weights: Float[Array, " N"], auxiliary: float) -> PredictionLoss:
-        """(ĝ_L − G)² at the end, plus `auxiliary` times the mean of (ĝ_t − G)² over all steps.
+    def loss(
+        self,
+        episodes: Episodes,
+        weights: Float[Array, " N"],
+        auxiliary: float,
+        trace: float = 1.0,
+        bootstrap: "ReturnPredictor | None" = None,
+    ) -> PredictionLoss:
+        """(ĝ_L − G)² at the end, plus `auxiliary` times the mean of (ĝ_t − target_t)² over all steps.
 
         The first makes the prediction right; the second makes it right as early as it can be, and so moves what is
-        redistributed forward to the step that decided it.
+        redistributed forward to the step that decided it. With `trace` λ = 1 its target is the return G, as in the
+        paper; below, it is the λ-return of predictions, (1 − λ) ĝ_{t+1} + λ target_{t+1}, which knows less of the
+        chance that is still to come.
 
         Args:
             episodes: N of them.
             weights: of each episode in the total.
             auxiliary: of the continuous prediction, 0 or more.
+            trace: λ in [0, 1].
+            bootstrap: whose predictions the targets are made of; this predictor's where None. No gradient flows there.
         """
         predictions = self.scaled(episodes)
-        targets = episodes.returns / jax.lax.stop_gradient(self.return_scale)
-        seen = jnp.arange(predictions.shape[0], dtype=jnp.int32)[:, None] <= episodes.lengths[None]
-        squares = jnp.where(seen, jnp.square(predictions - targets[None]), 0.0)
-        main = jnp.take_along_axis(squares, episodes.lengths[None], axis=0)[0]
+        scale = jax.lax.stop_gradient(self.return_scale)
+        returns = (episodes.returns / scale)[None]
+        lengths = episodes.lengths[None]
+        now = jnp.arange(predictions.shape[0], dtype=jnp.int32)[:, None]
+        targets = jnp.broadcast_to(returns, predictions.shape)
+        if trace < 1:
+            own = predictions if bootstrap is None else bootstrap.scaled(episodes)
+            targets = _lambda_targets(jax.lax.stop_gradient(own), returns, now < lengths, trace)
+        squares = jnp.where(now <= lengths, jnp.square(predictions - targets), 0.0)
+        main = jnp.take_along_axis(squares, lengths, axis=0)[0]
         continuous = jnp.sum(squares, axis=0) / (episodes.lengths + 1).astype(jnp.float32)
         return PredictionLoss(jnp.mean(weights * (main + auxiliary * continuous)), main, continuous)
+
+
+def _lambda_targets(
+    predictions: Float[Array, "T1 N"], returns: Float[Array, "1 N"], before: Bool[Array, "T1 N"], trace: float
+) -> Float[Array, "T1 N"]:
+    """The return at the end, (1 − λ) ĝ_{t+1} + λ target_{t+1} at each step `before` it; the end's ĝ is the return."""
+    known = jnp.where(before, predictions, returns)
+    following = jnp.concatenate([known[1:], returns])
+
+    def body(target: Array, inputs: Any) -> tuple[Array, Array]:
+        after, inside, end = inputs
+        target = jnp.where(inside, (1.0 - trace) * after + trace * target, end)
+        return target, target
+
+    ends = jnp.broadcast_to(returns, predictions.shape)
+    return jax.lax.scan(body, returns[0], (following, before, ends), reverse=True)[1]

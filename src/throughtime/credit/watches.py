@@ -51,7 +51,7 @@ class WatchConfig:
 
     method: Method = "rudder"
     """rudder, monte-carlo or td."""
-    episodes: int = 1_500
+    episodes: int = 1_000
     """Episodes in all. Being right counts only where it lasts until then."""
     batch: int = 10
     """Episodes played with the same values, and looks at the greedy policy."""
