@@ -31,15 +31,16 @@ class Row(NamedTuple):
 ROWS = {
     "simple": Row("--split simple", 0.998),
     "turn-left": Row("--split turn-left", 0.90),
-    "length": Row("--split length", 0.15),
-    "jump": Row("--split jump"),
-    "simple-options": Row("--split simple --policy options", 0.998),
-    "turn-left-options": Row("--split turn-left --policy options", 0.90),
-    "length-options": Row("--split length --policy options", 0.50),
-    "jump-options": Row("--split jump --policy options", 0.90),
-    "jump-syntactic": Row("--split jump --policy syntactic"),
-    "length-syntactic": Row("--split length --policy syntactic"),
-    "reward": Row("--split simple --learn-by reward"),
+    "length": Row("--split length", 0.50),
+    "jump": Row("--split jump", 0.90),
+    "attention-simple": Row("--split simple --policy attention", 0.998),
+    "attention-turn-left": Row("--split turn-left --policy attention"),
+    "attention-length": Row("--split length --policy attention"),
+    "attention-jump": Row("--split jump --policy attention"),
+    "syntactic-turn-left": Row("--split turn-left --policy syntactic --noise 0 --energy 0", 0.90),
+    "syntactic-length": Row("--split length --policy syntactic"),
+    "syntactic-jump": Row("--split jump --policy syntactic"),
+    "reward-simple": Row("--split simple --policy attention --learn-by reward"),
 }
 
 

@@ -91,7 +91,7 @@ call = eqx.filter_jit(lambda m, xs, lengths, **options: m(xs, lengths, TARGET, *
 
 
 def test_it_is_what_its_equations_say_and_padding_is_nothing():
-    m = model(noise=0.3, dropout=0.4)  # neither happens without a key
+    m = model(noise=0.3, blank=0.2, dropout=0.4)  # neither happens without a key
     rows = [numpy_reading(m.reader, row[:n]) for row, n in zip(WORDS, LENGTHS, strict=True)]
     want = np.stack([numpy_logits(m.decoder, told, *source, T) for *source, told in rows], axis=1)
     for padding in (0.0, np.nan):
@@ -140,12 +140,12 @@ def test_noise_and_dropout_come_with_a_key_and_differ():
         name: np.asarray(call(model(**options), one_hot(), jnp.asarray(LENGTHS), key=jax.random.key(k)))
         for name, options, k in (
             *(("none", {}, 0), ("none again", {}, 1), ("noise", {"noise": 0.5}, 0)),
-            *(("other noise", {"noise": 0.5}, 1), ("dropout", {"dropout": 0.5}, 0)),
+            *(("other noise", {"noise": 0.5}, 1), ("dropout", {"dropout": 0.5}, 0), ("blank", {"blank": 0.5}, 0)),
         )
     }
     np.testing.assert_array_equal(outs["none"], outs["none again"])
     finite = np.isfinite(outs["none"])
-    for a, b in (("none", "noise"), ("noise", "other noise"), ("none", "dropout")):
+    for a, b in (("none", "noise"), ("noise", "other noise"), ("none", "dropout"), ("none", "blank")):
         assert np.any(outs[a][finite] != outs[b][finite])
 
 

@@ -193,7 +193,7 @@ class Few(Scan):
 @pytest.mark.parametrize("policy", ["attention", "syntactic", "options"])
 def test_a_few_instructions_are_learned_by_heart(policy, monkeypatch):
     monkeypatch.setattr(scan_task, "bucket_edges", lambda split: (10,))
-    task = Few(policy=policy, instructions=("walk",))
+    task = Few(policy=policy, noise=0.0, blank=0.0, instructions=("walk",))
     config = replace(
         task.defaults("gru"), hidden_size=32, updates=800, batch_size=12, learning_rate=4e-3, validate_every=800
     )
@@ -214,10 +214,11 @@ def test_a_few_instructions_are_learned_by_heart(policy, monkeypatch):
         ({"learn_by": "rewards"}, "Did you mean 'reward'"),
         ({"noise": -1.0}, "noise is -1.0"),
         ({"learn_by": "reward", "policy": "options"}, "have no probabilities of their own"),
+        ({"blank": 1.0}, "blank is 1.0"),
         ({"own": 2.0}, "final is 2.0"),
         ({"instructions": ("walk", "wolk")}, "Did you mean 'walk'"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_impossible_options_are_refused(options, says):
     with pytest.raises(ConfigError, match=says):

@@ -19,12 +19,14 @@ class RoleReader(eqx.Module):
     r"""A word's meaning is the same wherever it stands; its role is what stands around it, and not what it is.
 
         m_j = x_j W_m                        the meaning of word j
-        e_j = x_j W_e + σ ε_j                its sign for the others, noisy in training, ε_j ~ N(0, 1)
+        e_j = x_j W_e + σ ε_j                its sign for the others, noisy in training, ε_j ~ N(0, 1); σ ε_j alone
+                                             where it is left blank, with probability p
         r_j = [→h_{j−1}; ←h_{j+1}]           its role; →h and ←h are two memories over e, one in each direction
         v = [→s_S; ←s_1]                     the context vector: both states after all words
 
     Beyond the first and the last word →h and ←h are zero. The noise, and a penalty on the size of the signs
-    (`sign_energy`), leave a sign no more than the syntax needs: words that are used alike come to look alike.
+    (`sign_energy`), leave a sign no more than the syntax needs: words that are used alike come to look alike. A word of
+    which too little is known keeps no sign at all, and reads as the blanks do: as what is most usual in its place.
 
     References: Russin et al. 2019, arXiv 1904.09708, equations 1 and 2; Li, Zhao, Wang & Hestness 2019,
     "Compositional generalization for primitive substitutions", arXiv 1910.02612 (noise and penalty).
@@ -35,6 +37,7 @@ class RoleReader(eqx.Module):
     forward: Memory
     backward: Memory
     noise: float = eqx.field(static=True)
+    blank: float = eqx.field(static=True)
     dropout: float = eqx.field(static=True)
 
     def __init__(
@@ -45,6 +48,7 @@ class RoleReader(eqx.Module):
         meaning_size: int,
         *,
         noise: float = 0.0,
+        blank: float = 0.0,
         dropout: float = 0.0,
         key: PRNGKeyArray,
     ):
@@ -56,6 +60,7 @@ class RoleReader(eqx.Module):
             input_size: I, the different words, which come one-hot.
             meaning_size: M.
             noise: σ, in training.
+            blank: p, the share of words whose sign a training step leaves out.
             dropout: share of the features of meanings and signs that a training step leaves out.
             key: for the random weights.
 
@@ -63,9 +68,10 @@ class RoleReader(eqx.Module):
             ConfigError: sizes or dtypes that do not fit, or a memory without a state.
         """
         check_sizes(input_size=input_size, meaning_size=meaning_size)
-        if not 0 <= dropout < 1 or not noise >= 0:
+        if not 0 <= dropout < 1 or not 0 <= blank < 1 or not noise >= 0:
             raise ConfigError(
-                f"dropout is {dropout}, noise is {noise}", "A share is in [0, 1), and noise is not negative."
+                f"dropout is {dropout}, blank is {blank}, noise is {noise}",
+                "Shares are in [0, 1), and noise is not negative.",
             )
         dtype = memory_dtype(forward)
         if forward.input_size != backward.input_size or memory_dtype(backward) != dtype:
@@ -81,7 +87,8 @@ class RoleReader(eqx.Module):
                 "Take a memory with a state, for example gru.",
             )
         key_signs, key_meanings = jax.random.split(key)
-        self.forward, self.backward, self.noise, self.dropout = forward, backward, noise, dropout
+        self.forward, self.backward = forward, backward
+        self.noise, self.blank, self.dropout = noise, blank, dropout
         self.signs = jax.random.normal(key_signs, (input_size, forward.input_size), dtype) * 0.3
         self.meanings = jax.random.normal(key_meanings, (input_size, meaning_size), dtype) * 0.3
 
@@ -126,7 +133,10 @@ class RoleReader(eqx.Module):
         lengths = jnp.full(B, S, jnp.int32) if lengths is None else lengths
         signs, meanings = xs @ self.signs, xs @ self.meanings
         if key is not None:
-            key_noise, *keys = jax.random.split(key, 3)
+            key_noise, key_blank, *keys = jax.random.split(key, 4)
+            if self.blank:
+                shown = jax.random.bernoulli(key_blank, 1.0 - self.blank, (S, B, 1))
+                signs = jnp.where(jnp.broadcast_to(shown, signs.shape), signs, jnp.zeros_like(signs))
             signs = signs + self.noise * jax.random.normal(key_noise, signs.shape, signs.dtype)
             signs, meanings = (_drop(a, self.dropout, k) for a, k in zip((signs, meanings), keys, strict=True))
         ahead = read(self.forward, signs, lengths)

@@ -22,7 +22,7 @@ ROWS = 1024
 
 
 def build_policy(
-    policy: Policy, config: TaskConfig, key: PRNGKeyArray, *, noise: float
+    policy: Policy, config: TaskConfig, key: PRNGKeyArray, *, noise: float, blank: float
 ) -> EncoderDecoder | SyntacticAttention | OptionDecoder:
     """A fresh policy, all memories of it of one kind and size.
 
@@ -34,6 +34,7 @@ def build_policy(
         config: of the memories.
         key: for the random weights.
         noise: of the words' signs, for "syntactic" and "options".
+        blank: the share of words without a sign in training, likewise.
 
     Raises:
         ConfigError: a memory without a state where one is needed.
@@ -43,7 +44,8 @@ def build_policy(
         encoder, memory = config.build_memory(len(VOCABULARY), keys[0]), config.build_memory(EMBEDDING, keys[1])
         return EncoderDecoder(encoder, memory, TOKENS, attention=True, dropout=config.dropout, key=keys[2])
     ahead, back = (config.build_memory(EMBEDDING, k) for k in keys[:2])
-    reader = RoleReader(ahead, back, len(VOCABULARY), MEANING, noise=noise, dropout=config.dropout, key=keys[2])
+    options: dict[str, float] = {"noise": noise, "blank": blank, "dropout": config.dropout}
+    reader = RoleReader(ahead, back, len(VOCABULARY), MEANING, **options, key=keys[2])
     memory = config.build_memory(reader.role_size, keys[3])
     if policy == "syntactic":
         return SyntacticAttention(reader, memory, TOKENS, key=keys[4])

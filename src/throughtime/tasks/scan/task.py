@@ -68,22 +68,24 @@ class Scan(Task):
     split: Split = "simple"
     """What is kept for the test: a fifth at random (simple), whatever takes more than 22 actions (length), all that
     says "turn left" (turn-left) or "jump" (jump) beside something else."""
-    policy: Policy = "attention"
-    """An encoder-decoder with attention, one that keeps meaning and syntax apart (syntactic), or one that also plans
+    policy: Policy = "options"
+    """The encoder-decoder with attention, one that keeps meaning and syntax apart (syntactic), or one that also plans
     what to do and how many times (options)."""
     learn_by: Literal["imitation", "reward"] = "imitation"
     """Learns from the actions themselves, or from what its own actions earn: a share for each one that is right,
     nothing after the first that is wrong (policy gradient, short instructions first)."""
     own: float = 0.0
     """Scheduled sampling, for attention: the probability, at the end, that a step reads its own last action."""
-    noise: float = 0.0
+    noise: float = 0.3
     """Of the signs by which the words know each other in syntactic and options, in training."""
-    energy: float = 0.0
+    energy: float = 0.01
     """The penalty on the size of those signs."""
+    blank: float = 0.1
+    """The share of words that the others do not see in training, in syntactic and options."""
     brevity: float = 1.0
     """What an action of an option costs in training, in nats, however often the option is done (an option costs eight
     times as much): of the plans that come to the right actions, the shortest is learned."""
-    entropy: float = 0.01
+    entropy: float = 0.1
     """The bonus on the entropy of the actions, where it learns by reward."""
     instructions: tuple[str, ...] = ()
     """Your own, in quotes; the report shows what the trained policy does with them."""
@@ -101,6 +103,8 @@ class Scan(Task):
                 "Its actions have no probabilities of their own, only whole sequences have.",
                 "Take the policy attention or syntactic.",
             )
+        if not 0 <= self.blank < 1:
+            raise ConfigError(f"blank is {self.blank}", "It is a share of the words.", "Set it in [0, 1).")
         ScheduledSampling(self.own)
         for text in self.instructions:
             interpret(text)
@@ -112,7 +116,18 @@ class Scan(Task):
 
     def defaults(self, memory: str) -> TaskConfig:
         """As tuned for a GRU."""
-        return TaskConfig(memory=memory, hidden_size=128, updates=6000, batch_size=64, learning_rate=2e-3)
+        size, updates = {"attention": (128, 6000), "syntactic": (64, 3000), "options": (64, 3000)}[self.policy]
+        rate, batch = 2e-3, 64
+        if self.learn_by == "reward":  # noisier gradients, and a longer way
+            updates, rate, batch = 6000, 1e-3, 128
+        return TaskConfig(
+            memory=memory,
+            hidden_size=size,
+            updates=updates,
+            batch_size=batch,
+            learning_rate=rate,
+            validate_every=500,
+        )
 
     def load(self) -> ScanData:
         """The published division; for validation, some of the training examples."""
@@ -121,7 +136,7 @@ class Scan(Task):
     def model(self, data: ScanData, config: TaskConfig, key: PRNGKeyArray) -> Any:
         """The policy."""
         del data
-        return build_policy(self.policy, config, key, noise=self.noise)
+        return build_policy(self.policy, config, key, noise=self.noise, blank=self.blank)
 
     def batch(self, data: ScanData, size: int, key: PRNGKeyArray) -> Batch:
         """Examples of one bucket; or, to learn by reward, `size` for each level of the curriculum."""
