@@ -276,6 +276,27 @@ def test_each_loss_trains_its_own_side_and_targets_follow_slowly(soft):
     assert float(after.temperature.log_value) != float(learned.temperature.log_value)
 
 
+def test_the_microscope_gets_both_losses_of_the_steps_that_come_next(soft):
+    agent, _, _ = soft
+    state = quick_jit(agent.around)(random_weights(agent), jax.random.key(0))
+
+    def look(state):
+        network, seen = state.policy.network, agent.learning(state)
+        features = [
+            tower.unroll(start, seen.inputs, seen.resets)[1]
+            for tower, start in zip((network.actor, network.critic), seen.starts, strict=True)
+        ]
+        return seen.inputs, jax.grad(lambda f: seen.loss(*f))(features)
+
+    inputs, gradients = quick_jit(look)(state)
+    _, time = serials_and_times(inputs)
+    assert_array_equal(time[0], 2)  # two steps of burn-in
+    for gradient in gradients:
+        assert gradient.shape == (5, 3, 3)
+        assert np.isfinite(gradient).all()
+        assert (np.abs(gradient).sum(axis=(1, 2)) > 0).all()
+
+
 def test_td3_delays_actor_and_targets():
     network = NetworkConfig(memory="gru", encoder=(), hidden_size=2, separate_critic=True)
     agent = TD3(Clock(continuous=True), TD3Config(**SIZES | {"batch_size": 3, "burn_in": 0}), network)

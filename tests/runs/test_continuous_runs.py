@@ -1,6 +1,5 @@
 """Runs of SAC and TD3: everything that a run of PPO can do."""
 
-import json
 import re
 
 import jax
@@ -11,18 +10,17 @@ import pytest
 import throughtime as tt
 from throughtime.cli.main import main
 from throughtime.core import named_arrays
-from throughtime.proof.evidence.parity import replay_parity
-from throughtime.runs import read_metrics, resume
+from throughtime.runs import default_config, read_metrics, resume
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 TINY = {"hidden_size": 3, "encoder": (), "previous_reward": True, "head": (), "num_envs": 2, "rollout_length": 4}
-TINY |= {"burn_in": 2, "bptt_length": 4, "batch_size": 3, "replay_steps": 2 * 12, "learning_starts": 16, "updates": 2}
+TINY |= {"bptt_length": 4, "batch_size": 3, "replay_steps": 2 * 12, "learning_starts": 16, "updates": 2}
 STEPS = 8  # of one iteration
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit_replay_included(tmp_path):
-    agent = tt.SAC(tt.make("pendulum-positions", time_limit=5), memory="gru", normalise_observations=True, **TINY)
+    agent = tt.SAC(tt.make("pendulum-positions", time_limit=5), memory="elman", normalise_observations=True, **TINY)
     whole = agent.train(9 * STEPS, seed=3)
     half = agent.train(4 * STEPS, seed=3, out=tmp_path / "half")
     config = tmp_path / "half" / "config.toml"
@@ -45,20 +43,14 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit_replay_included(
     x = policy.inputs(state, seen, first, reward)
     distribution = policy.network.step(state.network, x)[1]
     np.testing.assert_allclose(action, 2 * np.tanh(distribution.mean), rtol=1e-6)  # the range is ±2
-    assert whole.evaluate(4).returns.shape == (4,)
-    assert replay_parity(whole.policy, whole.env, environments=2).holds
 
 
-def test_the_command_line_trains_it_and_looks_at_both_memories(tmp_path, capsys):
-    words = "--steps 48 --episodes 4 --network.hidden-size 3 --network.encoder 3 --env.time-limit 6 --td3.num-envs 2"
-    words += " --td3.rollout-length 4 --td3.bptt-length 6 --td3.batch-size 2 --td3.replay-steps 64 --td3.head 3"
-    words += " --td3.learning-starts 16 --td3.updates 2 --json"
-    out = tmp_path / "run"
-    assert main(["train", "pendulum-positions", "--algo", "td3", *words.split(), "--out", str(out)]) == 0
-    assert (out / "report.html").exists()
-    capsys.readouterr()
-    assert main(["flow", str(out), "--sequences", "2", "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)["networks"]) == {"actor", "critic"}
+@pytest.mark.parametrize("algo", ["sac", "td3"])
+def test_tuned_settings_are_shipped_with_a_memory_for_each_side(algo):
+    config = default_config("pendulum-positions", algo)
+    assert (config.algo, config.total_steps) == (algo, 50_000)
+    assert config.build().fresh_policy(jax.random.key(0)).network.critic is not None
+    assert default_config("tracking", algo).network.separate_critic  # where none were tuned, too
 
 
 def test_discrete_actions_are_refused_before_anything_is_written(tmp_path, capsys):

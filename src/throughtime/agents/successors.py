@@ -20,8 +20,8 @@ def successor_features(
     """What the memory puts out when it reads each step's successor, with the state carried into it.
 
     Inside an episode that is its output at the next step. Where the next step begins another episode, and at the last
-    step, the successor is not a part of the sequence: a fork of the state reads `next_xs` there, and the sequence itself
-    goes on without it. Costs a forked step only in the time steps in which some row needs one.
+    step, the successor is not a part of the sequence: a fork of the state reads `next_xs` there, and the sequence goes
+    on without it. Costs a forked step only in the time steps in which some row needs one.
 
     Args:
         memory: any.

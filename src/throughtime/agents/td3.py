@@ -1,4 +1,4 @@
-"""Recurrent twin delayed deep deterministic policy gradient (TD3; Fujimoto, van Hoof & Meger 2018, arXiv 1802.09477)."""
+"""Recurrent TD3, twin delayed deep deterministic policy gradient (Fujimoto et al. 2018, arXiv 1802.09477)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

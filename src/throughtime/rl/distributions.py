@@ -208,7 +208,7 @@ class SquashedGaussian(NamedTuple):
         return jnp.tanh(u), self.normal.log_prob(u) - jnp.sum(log_slope_of_tanh(u), axis=-1)
 
     def mode(self) -> Float[Array, "*batch A"]:
-        """tanh(mean), the median: the field's deterministic action. (The density may peak elsewhere, even at ±1.)"""
+        """tanh(mean): the median, the field's deterministic action; the density may peak elsewhere, even at ±1."""
         return jnp.tanh(self.mean)
 
     def log_prob(self, action: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
@@ -217,7 +217,7 @@ class SquashedGaussian(NamedTuple):
         return self.normal.log_prob(u) - jnp.sum(log_slope_of_tanh(u), axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
-        """That of the normals + E Σ log tanh'(u), by Gauss-Hermite quadrature with 32 nodes (there is no closed form)."""
+        """That of the normals + E Σ log tanh'(u), by Gauss-Hermite quadrature with 32 nodes: it has no closed form."""
         u = self.mean[..., None] + jnp.exp(self.log_std)[..., None] * NODES.reshape((1,) * self.mean.ndim + (-1,))
         return self.normal.entropy() + jnp.sum(log_slope_of_tanh(u) @ WEIGHTS, axis=-1)
 
