@@ -72,7 +72,7 @@ class Continuous:
 
     words = Words(
         forward=tuple(FORWARD.values()),
-        replayed="log-probabilities or values",
+        replayed="action distributions or values",
         broken="Training would see other inputs or memory states than acting did.",
         calmer="Lower the learning rates, set gradient_clip, or lower reward_scale.",
     )
