@@ -9,6 +9,8 @@ from throughtime.envs.base import Environment as Environment
 from throughtime.envs.base import MultiDiscrete as MultiDiscrete
 from throughtime.envs.base import Space as Space
 from throughtime.envs.base import Tables as Tables
+from throughtime.envs.bsuite import BSUITE as BSUITE
+from throughtime.envs.bsuite import BsuiteExperiment as BsuiteExperiment
 from throughtime.envs.drawing import COLOURS as COLOURS
 from throughtime.envs.drawing import Drawing as Drawing
 from throughtime.envs.drawing import Span as Span
@@ -32,11 +34,14 @@ from throughtime.envs.solver import Bounds as Bounds
 from throughtime.envs.solver import solve as solve
 from throughtime.envs.solver import solve_memoryless as solve_memoryless
 from throughtime.envs.suite import CartPole as CartPole
+from throughtime.envs.suite import DiscountingChain as DiscountingChain
+from throughtime.envs.suite import MemoryChain as MemoryChain
 from throughtime.envs.suite import Pendulum as Pendulum
 from throughtime.envs.suite import RepeatPrevious as RepeatPrevious
 from throughtime.envs.suite import Tiger as Tiger
 from throughtime.envs.suite import TMaze as TMaze
 from throughtime.envs.suite import Tracking as Tracking
+from throughtime.envs.suite import Umbrella as Umbrella
 from throughtime.envs.vector import VectorEnvironment as VectorEnvironment
 from throughtime.envs.vector import VectorStep as VectorStep
 from throughtime.envs.wrapper import Wrapper as Wrapper

@@ -12,7 +12,17 @@ from throughtime.envs.adapters._user import spec_of
 from throughtime.envs.adapters.names import OWN, PREFIXES, about, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
-from throughtime.envs.suite import CartPole, Pendulum, RepeatPrevious, Tiger, TMaze, Tracking
+from throughtime.envs.suite import (
+    CartPole,
+    DiscountingChain,
+    MemoryChain,
+    Pendulum,
+    RepeatPrevious,
+    Tiger,
+    TMaze,
+    Tracking,
+    Umbrella,
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,19 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         ),
         "repeat-previous": EnvironmentEntry(
             RepeatPrevious, {}, "Name the suit of the card seen some steps ago (POPGym's, at three difficulties)."
+        ),
+        "memory-chain": EnvironmentEntry(
+            MemoryChain,
+            {},
+            "Bits are seen at the start, and at the end one of them is asked for (bsuite's).",
+        ),
+        "umbrella": EnvironmentEntry(
+            Umbrella, {}, "The first action decides the last reward, among random ones (bsuite's; needs no memory)."
+        ),
+        "discounting-chain": EnvironmentEntry(
+            DiscountingChain,
+            {},
+            "The first action picks one of five rewards and delays (bsuite's; needs no memory).",
         ),
     }
 )
