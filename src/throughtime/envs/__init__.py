@@ -38,6 +38,7 @@ from throughtime.envs.suite import DiscountingChain as DiscountingChain
 from throughtime.envs.suite import MemoryChain as MemoryChain
 from throughtime.envs.suite import Pendulum as Pendulum
 from throughtime.envs.suite import RepeatPrevious as RepeatPrevious
+from throughtime.envs.suite import RockSample as RockSample
 from throughtime.envs.suite import Tiger as Tiger
 from throughtime.envs.suite import TMaze as TMaze
 from throughtime.envs.suite import Tracking as Tracking

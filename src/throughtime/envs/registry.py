@@ -18,6 +18,7 @@ from throughtime.envs.suite import (
     MemoryChain,
     Pendulum,
     RepeatPrevious,
+    RockSample,
     Tiger,
     TMaze,
     Tracking,
@@ -99,6 +100,11 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
             DiscountingChain,
             {},
             "The first action picks one of five rewards and delays (bsuite's; needs no memory).",
+        ),
+        "rock-sample": EnvironmentEntry(
+            RockSample,
+            {},
+            "Check rocks from afar, sample the good ones, leave (POBAX's; small ones have tables).",
         ),
     }
 )
