@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 B = 5
 # Short episodes, so that a rollout of T steps sees many ends of each kind; and tables where they are to be had.
-SMALL = {"length": 6, "time_limit": 13, "size": 2, "rocks": 2}
+SMALL = {"length": 6, "time_limit": 13, "distractor": 5, "size": 2, "rocks": 2}
 T = 60
 ONE_START = {"discounting-chain"}  # begins in the same state always, by definition
 # A file whose rewards depend on all that they can depend on, and one with an end.

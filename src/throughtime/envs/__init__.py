@@ -35,6 +35,7 @@ from throughtime.envs.solver import solve as solve
 from throughtime.envs.solver import solve_memoryless as solve_memoryless
 from throughtime.envs.suite import CartPole as CartPole
 from throughtime.envs.suite import DiscountingChain as DiscountingChain
+from throughtime.envs.suite import KeyToDoor as KeyToDoor
 from throughtime.envs.suite import MemoryChain as MemoryChain
 from throughtime.envs.suite import Pendulum as Pendulum
 from throughtime.envs.suite import RepeatPrevious as RepeatPrevious

@@ -15,6 +15,7 @@ from throughtime.envs.pomdp_file import PREFIX, PomdpFile
 from throughtime.envs.suite import (
     CartPole,
     DiscountingChain,
+    KeyToDoor,
     MemoryChain,
     Pendulum,
     RepeatPrevious,
@@ -105,6 +106,9 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
             RockSample,
             {},
             "Check rocks from afar, sample the good ones, leave (POBAX's; small ones have tables).",
+        ),
+        "key-to-door": EnvironmentEntry(
+            KeyToDoor, {}, "Fetch a key, pick apples for a while, then open a door with it (credit past distractors)."
         ),
     }
 )
