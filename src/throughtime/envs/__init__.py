@@ -37,6 +37,7 @@ from throughtime.envs.suite import CartPole as CartPole
 from throughtime.envs.suite import DiscountingChain as DiscountingChain
 from throughtime.envs.suite import KeyToDoor as KeyToDoor
 from throughtime.envs.suite import MemoryChain as MemoryChain
+from throughtime.envs.suite import MountainCarContinuous as MountainCarContinuous
 from throughtime.envs.suite import Pendulum as Pendulum
 from throughtime.envs.suite import RepeatPrevious as RepeatPrevious
 from throughtime.envs.suite import RockSample as RockSample

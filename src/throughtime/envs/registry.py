@@ -17,6 +17,7 @@ from throughtime.envs.suite import (
     DiscountingChain,
     KeyToDoor,
     MemoryChain,
+    MountainCarContinuous,
     Pendulum,
     RepeatPrevious,
     RockSample,
@@ -74,6 +75,16 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         ),
         "pendulum": EnvironmentEntry(
             Pendulum, {"velocities": True}, "Pendulum-v1, the full state seen; a continuous action."
+        ),
+        "mountain-car-continuous-positions": EnvironmentEntry(
+            MountainCarContinuous,
+            {"velocities": False},
+            "MountainCarContinuous-v0 with its velocity hidden; a continuous action.",
+        ),
+        "mountain-car-continuous": EnvironmentEntry(
+            MountainCarContinuous,
+            {"velocities": True},
+            "MountainCarContinuous-v0, the full state seen; a continuous action.",
         ),
         "tiger": EnvironmentEntry(
             Tiger,
