@@ -18,7 +18,7 @@ FILE = Path(__file__).parents[2] / "benchmarks" / "bsuite.py"
 @pytest.mark.parametrize(
     ("name", "options", "steps", "possible"),
     [
-        ("memory_len", {"length": 2, "bits": 1}, 3, {-1.0, 1.0}),
+        pytest.param("memory_len", {"length": 2, "bits": 1}, 3, {-1.0, 1.0}, marks=pytest.mark.slow),
         ("discounting_chain", {"mapping_seed": 2}, 100, {1.0, np.float32(1.1)}),
     ],
 )
