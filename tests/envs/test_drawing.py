@@ -73,7 +73,7 @@ def test_a_moment_tells_what_was_seen_done_and_paid():
     assert drawing.text.splitlines()[-5:] == [
         "",
         "step    5",
-        "sees    junction 0, cue or side -1",
+        "sees    junction = 0, cue or side = -1",
         "does    left",
         "earns   -0.333 (-0.8333 so far)",
     ]
@@ -90,7 +90,7 @@ def test_the_last_observation_has_no_action():
 def test_continuous_actions_are_told_by_their_numbers():
     pendulum = make("pendulum-positions")
     obs, state = pendulum.reset(jax.random.key(0))
-    assert "does    torque -1.25\n" in draw_moment(pendulum, Moment(0, state, obs, np.array([-1.25]), 0.0)).text
+    assert "does    torque = -1.25\n" in draw_moment(pendulum, Moment(0, state, obs, np.array([-1.25]), 0.0)).text
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class Wide(TMaze):
 def test_of_many_numbers_those_that_are_not_0_are_told_as_far_as_they_fit():
     seen = np.zeros(40)
     seen[[3, 17]] = 1.0, -0.0
-    assert "sees    number 3 1\n" in draw_moment(Wide(3), Moment(0, maze_state(0, 0, 1), seen)).text
+    assert "sees    number 3 = 1\n" in draw_moment(Wide(3), Moment(0, maze_state(0, 0, 1), seen)).text
     lines = draw_moment(Wide(3), Moment(0, maze_state(0, 0, 1), np.full(40, 0.123456))).text.splitlines()
-    assert lines[-3] == "sees    number 0 0.123, number 1 0.123, number 2 0.123, … 37 more"
+    assert lines[-3] == "sees    number 0 = 0.123, number 1 = 0.123, number 2 = 0.123, … 37 more"
     assert "sees    all 0\n" in draw_moment(Wide(3), Moment(0, maze_state(0, 0, 1), np.zeros(40))).text
 
 

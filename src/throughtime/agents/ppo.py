@@ -166,8 +166,21 @@ class PPO:
             total: iterations of the whole run.
             first: the iteration in which this process began: the preflight runs there.
         """
+        return self.learn(state, self.gather(state), total, first)
+
+    def learn(
+        self, state: TrainState, gathered: Gathered, total: Int[Array, ""], first: Int[Array, ""]
+    ) -> tuple[TrainState, Metrics, Fault]:
+        """The second half of an iteration: the updates.
+
+        Args:
+            state: before the iteration.
+            gathered: what `gather` made of it.
+            total: iterations of the whole run.
+            first: as for `iterate`.
+        """
         config, policy = self.config, state.policy
-        rollout, sequences, actors, discounted_return, return_moments, key, key_update = self.gather(state)
+        rollout, sequences, actors, discounted_return, return_moments, key, key_update = gathered
         replay_error = jax.lax.cond(
             state.iteration <= first + 1, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
         )

@@ -53,7 +53,7 @@ def _seen(env: Environment, observation: np.ndarray) -> list[Span]:
         parts = [labels[i] for i in np.flatnonzero(observation)]
     else:
         shown = range(len(observation)) if len(observation) <= 4 else np.flatnonzero(observation)
-        parts = [f"{labels[i]} {observation[i] + 0.0:.3g}" for i in shown]  # + 0.0: no negative zero
+        parts = [f"{labels[i]} = {observation[i] + 0.0:.3g}" for i in shown]  # + 0.0: no negative zero
     if not parts:
         return [Span("all 0")]
     text = parts[0]
@@ -72,7 +72,7 @@ def _done(env: Environment, action: Any) -> str:
     if isinstance(env.action_space, Discrete):
         return labels[int(action)]
     values = np.asarray(action, np.float64).reshape(-1)
-    return ", ".join(f"{label} {value:.3g}" for label, value in zip(labels, values, strict=True))
+    return ", ".join(f"{label} = {value:.3g}" for label, value in zip(labels, values, strict=True))
 
 
 def _earned(moment: Moment) -> list[Span]:

@@ -19,17 +19,23 @@ from throughtime.envs.suite import (
     CartPole,
     Concentration,
     CountRecall,
+    DiscountingChain,
     HigherLower,
+    KeyToDoor,
+    MemoryChain,
     Minesweeper,
+    MountainCarContinuous,
     NoisyCartPole,
     NoisyPendulum,
     Pendulum,
     PocketWatch,
     RepeatFirst,
     RepeatPrevious,
-    Tiger,
+    RockSample,
     TMaze,
+    Tiger,
     Tracking,
+    Umbrella,
 )
 
 
@@ -92,6 +98,16 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         "pendulum-positions-noisy": EnvironmentEntry(
             NoisyPendulum, {}, "Pendulum's angle seen through noise (POPGym's); a continuous action."
         ),
+        "mountain-car-continuous-positions": EnvironmentEntry(
+            MountainCarContinuous,
+            {"velocities": False},
+            "MountainCarContinuous-v0 with its velocity hidden; a continuous action.",
+        ),
+        "mountain-car-continuous": EnvironmentEntry(
+            MountainCarContinuous,
+            {"velocities": True},
+            "MountainCarContinuous-v0, the full state seen; a continuous action.",
+        ),
         "tiger": EnvironmentEntry(
             Tiger,
             {"ends_on_open": False},
@@ -128,6 +144,27 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         "bandit": EnvironmentEntry(Bandit, {}, "Find the arm that pays best, anew in each episode (POPGym's)."),
         "pocket-watch": EnvironmentEntry(
             PocketWatch, {}, "One decision now, its return after a long, noisy delivery (RUDDER's; nothing is hidden)."
+        ),
+        "memory-chain": EnvironmentEntry(
+            MemoryChain,
+            {},
+            "Bits are seen at the start, and at the end one of them is asked for (bsuite's).",
+        ),
+        "umbrella": EnvironmentEntry(
+            Umbrella, {}, "The first action decides the last reward, among random ones (bsuite's; needs no memory)."
+        ),
+        "discounting-chain": EnvironmentEntry(
+            DiscountingChain,
+            {},
+            "The first action picks one of five rewards and delays (bsuite's; needs no memory).",
+        ),
+        "rock-sample": EnvironmentEntry(
+            RockSample,
+            {},
+            "Check rocks from afar, sample the good ones, leave (POBAX's; small ones have tables).",
+        ),
+        "key-to-door": EnvironmentEntry(
+            KeyToDoor, {}, "Fetch a key, pick apples for a while, then open a door with it (credit past distractors)."
         ),
     }
 )
