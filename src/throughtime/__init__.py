@@ -13,11 +13,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from throughtime.agents import DRQNConfig as DRQNConfig
     from throughtime.agents import NetworkConfig as NetworkConfig
     from throughtime.agents import Policy as Policy
     from throughtime.agents import PolicyState as PolicyState
     from throughtime.agents import PPOConfig as PPOConfig
+    from throughtime.agents import R2D2Config as R2D2Config
+    from throughtime.api import DRQN as DRQN
     from throughtime.api import PPO as PPO
+    from throughtime.api import R2D2 as R2D2
     from throughtime.api import load as load
     from throughtime.core import CheckpointError as CheckpointError
     from throughtime.core import ConfigError as ConfigError
@@ -46,8 +50,8 @@ if TYPE_CHECKING:
     from throughtime.runs import train as train
 
 _HOMES = {
-    "agents": ("NetworkConfig", "Policy", "PolicyState", "PPOConfig"),
-    "api": ("PPO", "load"),
+    "agents": ("DRQNConfig", "NetworkConfig", "Policy", "PolicyState", "PPOConfig", "R2D2Config"),
+    "api": ("DRQN", "PPO", "R2D2", "load"),
     "core": (
         "CheckpointError",
         "ConfigError",

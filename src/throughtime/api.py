@@ -2,41 +2,30 @@
 
 import os
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from throughtime import agents
-from throughtime.agents import NetworkConfig, Policy, PPOConfig
+from throughtime.agents import NetworkConfig, Policy
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import Environment
 from throughtime.runs import EnvConfig, Progress, Run, RunConfig, default_config, load_run, train, with_memory
 from throughtime.runs.toml import from_dict, to_dict
 from throughtime.runs.train import ProgressCallback
 
-__all__ = ["PPO", "Progress", "load"]
+__all__ = ["DRQN", "PPO", "R2D2", "Progress", "load"]
 
 
-class PPO:
-    """Recurrent PPO on an environment, with its tuned settings unless told otherwise.
+class Trainer:
+    """An algorithm on an environment, with its tuned settings unless told otherwise: `tt.PPO` and the others."""
 
-        agent = tt.PPO(tt.make("t-maze", length=50), memory="gru", hidden_size=64)
-        run = agent.train(steps=1_000_000, seed=0, out="runs/maze")
-
-    Args:
-        env: an environment; the settings tuned for it are the defaults.
-        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
-        **settings: any field of `PPOConfig` or `NetworkConfig` by its name, such as `learning_rate`, `hidden_size`,
-            `bptt_length`, `separate_critic`, `memory_options`.
-
-    Raises:
-        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
-    """
+    algo: ClassVar[str]
 
     def __init__(self, env: Environment, memory: str | None = None, **settings: Any):
         self.env = env
-        self.config = _configure(env, memory, settings)
+        self.config = _configure(self.algo, type(self).__name__, env, memory, settings)
 
     def __repr__(self) -> str:
-        return f"PPO({self.env}, memory={self.config.network.memory!r})"
+        return f"{type(self).__name__}({self.env}, memory={self.config.network.memory!r})"
 
     def train(
         self,
@@ -61,6 +50,59 @@ class PPO:
         """
         config = replace(self.config, seed=seed, total_steps=self.config.total_steps if steps is None else steps)
         return train(config, out, env=self.env, overwrite=overwrite, progress=progress)
+
+
+class PPO(Trainer):
+    """Recurrent PPO on an environment, with its tuned settings unless told otherwise.
+
+        agent = tt.PPO(tt.make("t-maze", length=50), memory="gru", hidden_size=64)
+        run = agent.train(steps=1_000_000, seed=0, out="runs/maze")
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `PPOConfig` or `NetworkConfig` by its name, such as `learning_rate`, `hidden_size`,
+            `bptt_length`, `separate_critic`, `memory_options`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "ppo"
+
+
+class R2D2(Trainer):
+    """R2D2, recurrent Q-learning from a prioritised replay of sequences, on an environment of discrete actions.
+
+        agent = tt.R2D2(tt.make("t-maze", length=50), memory="gru", burn_in=20)
+        run = agent.train(steps=500_000, seed=0, out="runs/maze-r2d2")
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `R2D2Config` or `NetworkConfig` by its name, such as `n_step`, `burn_in`,
+            `replay_steps`, `previous_action`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "r2d2"
+
+
+class DRQN(Trainer):
+    """DRQN: R2D2's agent with uniform replay, sequences from random steps, zero states and an annealed ε.
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `DRQNConfig` or `NetworkConfig` by its name.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "drqn"
 
 
 def load(path: str | os.PathLike[str], *, env: Environment | None = None) -> Policy:
@@ -100,23 +142,23 @@ _ALIASES = {
 }
 
 
-def _configure(env: Environment, memory: str | None, settings: dict[str, Any]) -> RunConfig:
+def _configure(algo: str, face: str, env: Environment, memory: str | None, settings: dict[str, Any]) -> RunConfig:
     if not isinstance(env, Environment):
         raise ConfigError(
-            f"{env!r} is no environment.", "PPO takes the environment first.", 'Write tt.PPO(tt.make("t-maze")).'
+            f"{env!r} is no environment.",
+            f"{face} takes the environment first.",
+            f'Write tt.{face}(tt.make("t-maze")).',
         )
-    config = replace(default_config(env.name), env=EnvConfig.of(env))
+    config = replace(default_config(env.name, algo), env=EnvConfig.of(env))
     network = config.network if memory is None else with_memory(config.network, memory)
-    known = {f.name: NetworkConfig for f in fields(NetworkConfig)} | {f.name: PPOConfig for f in fields(PPOConfig)}
+    own = {f.name for f in fields(agents.algorithm(algo).config)}
+    others = {f.name for f in fields(NetworkConfig)}
     for name in settings:
-        if name not in known:
-            hint = f"Here it is called {_ALIASES[name]!r}." if name in _ALIASES else did_you_mean(name, known)
-            raise ConfigError(f"PPO has no setting {name!r}.", "", hint)
-    config = replace(
-        config,
-        network=replace(network, **{k: v for k, v in settings.items() if known[k] is NetworkConfig}),
-        ppo=replace(config.ppo, **{k: v for k, v in settings.items() if known[k] is PPOConfig}),
-    )
+        if name not in own | others:
+            hint = f"Here it is called {_ALIASES[name]!r}." if name in _ALIASES else did_you_mean(name, own | others)
+            raise ConfigError(f"{face} has no setting {name!r}.", "", hint)
+    network = replace(network, **{k: v for k, v in settings.items() if k in others})
+    config = replace(config, network=network).with_agent(**{k: v for k, v in settings.items() if k in own})
     config = from_dict(to_dict(config), RunConfig)  # checks the types
-    agents.PPO(env, config.ppo, config.network)  # and that they fit together
+    config.build(env)  # and that they fit together
     return config

@@ -45,7 +45,9 @@ def test_belief_prints_scores_beside_controls_and_writes_the_page(trained, capsy
     first = told["curve"]["points"][0]["rows"]
     assert first[0]["belief_kl"] == first[1]["belief_kl"]  # before the first update the memory is the untrained one
     assert "How the belief forms" in captured.err
+    assert "What the GRU knows on tiger" in captured.err
     page = (trained / "belief" / "report.html").read_text()
+    assert "<h1>What the GRU knows on tiger</h1>" in page
     assert told["report"] == str(trained / "belief" / "report.html")
     assert "How the belief forms" in page
 

@@ -55,6 +55,10 @@ def test_every_verb_explains_itself(verb, capsys):
         (["train", "t-maze", "--episodes", "0"], "evaluation_episodes = 0"),
         (["train", "t-maze", "--seed", "-1"], "seed = -1"),
         (["train", "t-maze", "--ppo.learning-rate", "inf"], "finite"),
+        (["train", "t-maze", "--window", "4"], "--window without --twins"),
+        (["train", "t-maze", "--seeds", "2", "--window=8"], "--window without --twins"),
+        (["train", "t-maze", "--network.initial-log-std", "-1"], "initial_log_std = -1.0 for discrete actions"),
+        (["train", "--no-twins", "--window", "4"], "--window without --twins"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(argv, hint, capsys, tmp_path, monkeypatch):

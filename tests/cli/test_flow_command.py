@@ -27,6 +27,7 @@ def test_a_fresh_memory_made_to_order(capsys, tmp_path):
     assert "Gradients vanish at lag 43, the task needs 45" in " ".join(captured.err.split())
     assert result["report"] == str(out / "report.html")
     assert "Gradients vanish at lag 43, the task needs 45" in (out / "report.html").read_text()
+    assert result["title"] == "Gradient flow through Elman, 4 units, spectral_radius 0.9, f identity"
 
 
 def test_a_folder_is_not_written_over_unasked(capsys, tmp_path):
@@ -62,6 +63,7 @@ def test_a_training_that_looks_and_the_run_it_leaves(capsys, tmp_path):
     assert main(["flow", str(out), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["networks"]["network"]["required_lag"] == 3
+    assert result["title"] == "Gradient flow of the Elman network on t-maze"
     assert (out / "flow" / "report.html").exists()
     assert main(["flow", str(out), "--seed", "3", "--json", "--out", str(tmp_path / "other")]) == 0
     other = json.loads(capsys.readouterr().out)

@@ -97,11 +97,14 @@ def test_a_folder_is_not_written_over(capsys, tmp_path):
         (["echo", "--memory", "gruu"], "Did you mean 'gru'"),
         (["echo", "--lag", "-1"], "lag is -1"),
         (["echo", "--updates", "0"], "updates is 0"),
+        (["scan", "--instructions", "walk twice", "jump thrise"], "Did you mean 'thrice'"),
         (["echo", "--seeds", "0"], "--seeds 0"),
         (["echo", "--flow", "0"], "--flow 0"),
         (["digits", "--flow", "5"], "no sequences"),
         (["compare", "--memories", "gru", "gruu"], "Did you mean 'gru'"),
+        (["--memory", "gru"], "Write: throughtime task NAME --memory"),
         (["compare", "--lags", "0"], "lag of 0"),
+        (["compare", "--seeds", "0"], "--seeds 0"),
         (["compare", "--memories", "gru", "gru"], "twice"),
     ],
 )
@@ -112,10 +115,20 @@ def test_mistakes_are_explained(argv, says, capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_mistake_in_the_data_stands_alone(capsys, tmp_path):
+    """Not below the empty bar of a training that never began."""
+    (tmp_path / "a.csv").write_text("text,label\nbad, film,neg\n")
+    status, out, err = run(capsys, "sentiment", "--path", str(tmp_path / "a.csv"), "--out", str(tmp_path / "run"))
+    assert status == 2
+    assert out.strip() == ""
+    assert err.startswith(f"throughtime: {tmp_path / 'a.csv'}, line 2: 3 fields")
+
+
 def test_compare_measures_the_guides_table(capsys, tmp_path):
     argv = ["compare", "--lags", "1", "2", "--memories", "tdnn", "elman", "--taps", "2", "--updates", "200"]
-    status, out, _ = run(capsys, *argv, "--hidden-size", "16", "--out", str(tmp_path / "c"), "--json")
+    status, out, err = run(capsys, *argv, "--hidden-size", "16", "--out", str(tmp_path / "c"), "--json")
     assert status == 0
+    assert err.count("100%") == 4  # a training that reaches its target early is done, too
     tdnn, elman = json.loads(out)["rows"]
     assert (tdnn["recurrent"], elman["recurrent"]) == (False, True)
     assert (tdnn["window"], elman["window"]) == (2, None)

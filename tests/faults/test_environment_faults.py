@@ -291,6 +291,48 @@ def test_what_came_before_a_failure_is_still_checked():
     assert raised.where == "step 100"
 
 
+class Declares(Walk):
+    max_episode_steps = Walk.limit
+
+
+class DeclaresAndTerminates(Declares, LimitTerminates):
+    pass
+
+
+class DeclaresAndRunsOn(Declares, NoLimit):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("env", "law"),
+    [(Declares, None), (DeclaresAndTerminates, "time-limit-truncates"), (DeclaresAndRunsOn, "episodes-end")],
+)
+def test_a_limit_that_the_class_declares_is_checked(env, law):
+    """Without a `time_limit` from the caller, and without a `spec` as Gymnasium's registry gives one."""
+    findings = {f.law.id.removeprefix("environment/"): f for f in check_environment(env(), steps=300)}
+    assert {name for name, f in findings.items() if f.status == "broken"} == ({law} if law else set())
+    if law is None:
+        assert findings["time-limit-truncates"].status == "held"
+        assert f"reached {Walk.limit} steps" in findings["time-limit-truncates"].note
+    assert {f.law.id: f.status for f in check_environment(Walk())}["environment/time-limit-truncates"] == "not checked"
+
+
+@pytest.mark.parametrize("mode", ["single", "same-step"])
+def test_laws_that_no_step_was_made_for_are_not_checked(mode):
+    """Every step raises: only what the reset returned can be held against a law."""
+
+    class AlwaysRaises(Walk):
+        def step(self, action):
+            raise RuntimeError("no simulator")
+
+    findings = check_environment(AlwaysRaises() if mode == "single" else Walks(mode, walk=AlwaysRaises), time_limit=8)
+    status = {f.law.id.removeprefix("environment/"): f.status for f in findings}
+    assert [name for name, said in status.items() if said == "broken"] == ["runs"]
+    held = {"observations-in-space", "observations-finite"} | ({"episodes-differ"} if mode != "single" else set())
+    assert {name for name, said in status.items() if said == "held"} <= held
+    assert all(f.note for f in findings if f.status == "not checked")
+
+
 def test_an_environment_that_never_returns_leaves_the_rest_unchecked_and_ends_in_time():
     class Never(Walk):
         def reset(self, *, seed=None):

@@ -18,7 +18,7 @@ from throughtime.envs import Revealed, close_environments, make
 from throughtime.envs.adapters import gym
 from throughtime.proof.evidence import ablate, record, replay_parity
 from throughtime.proof.evidence.prove import _paired, of_equal_budget
-from throughtime.proof.twins import Entry, possible_twins
+from throughtime.proof.twins import Entry, memory_owner, possible_twins
 from throughtime.runs import EnvConfig, RunConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -92,6 +92,21 @@ def test_twins_are_paired_by_seed():
     assert [r.item() for r in _paired(entry("memoryless", [1, 2, 3]), agent, returns)] == [3.0, 1.0]
     together = _paired(entry("memoryless", [1, 2]), agent, returns[:2])  # seed 3 is missing
     assert [r.tolist() for r in together] == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("network", "reveal", "owner"),
+    [
+        (NetworkConfig("gru"), False, "the GRU"),
+        (NetworkConfig("minlstm"), False, "the minLSTM"),
+        (NetworkConfig("jordan"), False, "the Jordan network"),
+        (NetworkConfig("tdnn", memory_options={"taps": 8}), False, "the TDNN of window 8"),
+        (NetworkConfig("none"), False, "a policy without memory"),
+        (NetworkConfig("none"), True, "a policy that sees the state"),
+    ],
+)
+def test_a_memory_s_owner_in_a_sentence(network, reveal, owner):
+    assert memory_owner(RunConfig(EnvConfig(reveal=reveal), network)) == owner
 
 
 def test_the_twin_that_sees_the_state_is_left_out_where_nobody_tells_it():

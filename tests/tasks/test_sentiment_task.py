@@ -61,6 +61,13 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
     assert read_examples(str(tmp_path / "a.csv")) == read_examples(str(tmp_path / "a.jsonl")) == expected
 
 
+def test_labels_that_are_numbers_are_the_same_in_both_kinds_of_file(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\ngood,1\nbad,-1\n")
+    (tmp_path / "a.jsonl").write_text('{"text": "good", "label": 1}\n{"text": "bad", "label": -1}\n')
+    assert read_examples(str(tmp_path / "a.jsonl")) == read_examples(str(tmp_path / "a.csv"))
+    assert [example.label for example in read_examples(str(tmp_path / "a.csv"))] == ["1", "-1"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -80,7 +87,9 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         ("a.jsonl", b'{"text": "x", "label": "y"}\n{"text": "x"\n', "line 2: not JSON"),
         ("a.jsonl", b'{"text": "x", "label": "y"}\n\n["x", "y"]\n', "line 3: a list, not an object"),
         ("a.jsonl", b'{"text": "x", "label": "y"}\n{"text": "x"}\n', "line 2: label is missing"),
-        ("a.jsonl", b'{"text": "x", "label": 1}\n', "line 1: label is 1, a int"),
+        ("a.jsonl", b'{"text": "x", "label": 1}\n{"text": "x", "label": 1.5}\n', "line 2: label is 1.5, a float"),
+        ("a.jsonl", b'{"text": "x", "label": true}\n', "line 1: label is True, a bool"),
+        ("a.jsonl", b'{"text": 1, "label": 1}\n', "line 1: text is 1, a int"),
         ("a.jsonl", b'{"text": null, "label": "y"}\n', "line 1: text is None, a NoneType"),
         ("a.jsonl", b'{"text": "x", "label": "y"}\n' + b"[" * 100_000, "line 2: not JSON"),
         ("a.jsonl", b'{"text": "x", "label": "y"}\n\xff\xfe\n', "line 2: the byte 0xff is not UTF-8"),

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.agents.network import NetworkConfig, Tower, action_width, one_hot_action
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Discrete, Environment, Space, VectorEnvironment, Wrapper
+from throughtime.envs import Box, Discrete, Drawing, Environment, Space, VectorEnvironment, Wrapper
 from throughtime.memory import Readout
 from throughtime.rl import Moments
 
@@ -271,6 +271,10 @@ class FrozenMemory(Wrapper[FrozenState]):
     def hidden_state(self, state: FrozenState) -> Array:
         """The environment's."""
         return self.env.hidden_state(state.environment)
+
+    def draw(self, state: FrozenState) -> Drawing | None:
+        """As the environment draws it."""
+        return self.env.draw(state.environment)
 
     @property
     def optimal_return(self) -> float | None:

@@ -1,8 +1,9 @@
 """Actor and critic with memory: encoder → memory → heads, on one memory or on two."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -140,6 +141,47 @@ class NetworkState(NamedTuple):
     critic: Any
 
 
+@runtime_checkable
+class Network(Protocol):
+    """What a policy acts with: an Equinox module with a memory, whatever its heads are."""
+
+    @property
+    def actor(self) -> Tower:
+        """Encoder and memory of what chooses actions."""
+        ...
+
+    @property
+    def critic(self) -> Tower | None:
+        """Encoder and memory of what values them; None where it is the actor's."""
+        ...
+
+    def initial_state(self, batch_size: int) -> NetworkState:
+        """The state before the first input of each of `batch_size` sequences."""
+        ...
+
+    def step(
+        self, state: NetworkState, x: Float[Array, "B I"]
+    ) -> tuple[NetworkState, ActionDistribution, Float[Array, " B"]]:
+        """One time step: the next state, the action distribution and the value `[B]`."""
+        ...
+
+    def unroll(
+        self,
+        state: NetworkState,
+        xs: Float[Array, "T B I"],
+        resets: Bool[Array, "T B"],
+        taps: NetworkState | None = None,
+    ) -> tuple[NetworkState, ActionDistribution, Float[Array, "T B"]]:
+        """All time steps: the last state, the distributions `[T, B, A]` and the values `[T, B]`."""
+        ...
+
+    def heads(
+        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
+    ) -> tuple[ActionDistribution, Float[Array, "T B"]]:
+        """The distributions and the values from what the towers put out (one tower: the same twice)."""
+        ...
+
+
 class ActorCritic(eqx.Module):
     """Encoder → memory → heads. One tower for both, or one each."""
 
@@ -202,6 +244,10 @@ class ActorCritic(eqx.Module):
         distribution = per_row((self.policy_head, features), PolicyHead.__call__)
         values = per_row((self.value_head, critic_features), Readout.__call__)
         return distribution, values[..., 0]
+
+
+NetworkBuilder = Callable[[int, Space, NetworkConfig, PRNGKeyArray], Network]
+"""Makes a network of its input size, the action space, the settings and a key."""
 
 
 def action_width(space: Space) -> int:

@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.agents.network import ActorCritic, NetworkConfig, NetworkState, action_width, one_hot_action
+from throughtime.agents.network import (
+    ActorCritic,
+    Network,
+    NetworkBuilder,
+    NetworkConfig,
+    NetworkState,
+    action_width,
+    one_hot_action,
+)
 from throughtime.core import ConfigError, select_rows
 from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Space
 from throughtime.rl import Categorical, DiagonalGaussian, Moments, MultiCategorical
@@ -23,20 +31,21 @@ class PolicyState(NamedTuple):
 class Policy(eqx.Module):
     """Network, observation normaliser and action bounds: all that is needed to act."""
 
-    network: ActorCritic
+    network: Network
     observation_moments: Moments | None
     action_space: Space = eqx.field(static=True)
     observation_shape: tuple[int, ...] = eqx.field(static=True)
     reads_previous_action: bool = eqx.field(static=True)
     reads_previous_reward: bool = eqx.field(static=True)
 
-    def __init__(self, env: Environment, config: NetworkConfig, key: PRNGKeyArray):
+    def __init__(self, env: Environment, config: NetworkConfig, key: PRNGKeyArray, build: NetworkBuilder = ActorCritic):
         """A fresh policy for `env`.
 
         Args:
             env: gives the observation and action spaces.
             config: the network.
             key: for the random weights.
+            build: makes the network of (input size, action space, config, key).
         """
         self.action_space, self.observation_shape = env.action_space, env.observation_space.shape
         self.reads_previous_action = config.previous_action
@@ -48,11 +57,11 @@ class Policy(eqx.Module):
         if config.previous_action:
             size += action_width(self.action_space)
         size += config.previous_reward
-        self.network = ActorCritic(size, self.action_space, config, key)
+        self.network = build(size, self.action_space, config, key)
 
     def initial_state(self, batch_size: int) -> PolicyState:
         """The state before an episode's first observation, for `batch_size` episodes at once."""
-        previous = self._no_action(batch_size) if self.reads_previous_action else None
+        previous = self.no_action(batch_size) if self.reads_previous_action else None
         return PolicyState(self.network.initial_state(batch_size), previous)
 
     def act(
@@ -189,7 +198,8 @@ class Policy(eqx.Module):
         flat = observations.reshape(*observations.shape[:2], -1)
         return eqx.tree_at(lambda p: p.observation_moments, self, self.observation_moments.update(flat))
 
-    def _no_action(self, batch_size: int) -> Array:
+    def no_action(self, batch_size: int) -> Array:
+        """The previous action at an episode's first step, which a network reads as zeros."""
         if not isinstance(self.action_space, Box):  # one_hot(-1) is a vector of zeros
             return jnp.full((batch_size, *self.action_space.shape), -1, jnp.int32)
         return jnp.zeros((batch_size, *self.action_space.shape))

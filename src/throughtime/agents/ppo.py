@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from throughtime.agents.agent import Learning, Words, run_iterations
+from throughtime.agents.gradient_step import Updated, gradient_step
 from throughtime.agents.metrics import Metrics, metrics_of
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
 from throughtime.agents.ppo_config import PPOConfig, check
 from throughtime.agents.preflight import (
-    FAULT_NONE,
     FORWARD,
     PREFLIGHT_TOLERANCE,
     RESUMED_TOLERANCE,
@@ -27,9 +28,8 @@ from throughtime.agents.preflight import (
     replay_error_of,
 )
 from throughtime.agents.rollout import Actors, Rollout, Sequences, collect, start
-from throughtime.core import select_rows
 from throughtime.envs import Environment, VectorEnvironment
-from throughtime.gradients import Guard, clip
+from throughtime.gradients import Guard, parameter_names
 from throughtime.rl import (
     ActionDistribution,
     Moments,
@@ -81,8 +81,15 @@ class PPO:
         ConfigError: sizes that do not fit together.
     """
 
+    words = Words(
+        forward=tuple(FORWARD.values()),
+        replayed="log-probabilities or values",
+        broken="PPO's first ratio would not be 1: training would see other inputs or memory states than acting did.",
+        calmer="Lower ppo.learning_rate, set ppo.gradient_clip, or normalise rewards (ppo.normalise_returns).",
+    )
+
     def __init__(self, env: Environment, config: PPOConfig, network: NetworkConfig):
-        check(config, network)
+        check(config, network, env.action_space)
         self.env, self.config, self.network_config = env, config, network
         self.environments = VectorEnvironment(env, config.num_envs)
         # Shapes only: an impossible memory or width is refused here, before anything is compiled.
@@ -95,10 +102,14 @@ class PPO:
         """Environment steps of one iteration, T · B."""
         return self.config.rollout_length * self.config.num_envs
 
+    def fresh_policy(self, key: PRNGKeyArray) -> Policy:
+        """A policy before any update."""
+        return Policy(self.env, self.network_config, key)
+
     def init(self, seed: int | Array) -> TrainState:
         """A fresh policy and fresh environments."""
         key_policy, key_start, key = jax.random.split(jax.random.key(seed), 3)
-        policy = Policy(self.env, self.network_config, key_policy)
+        policy = self.fresh_policy(key_policy)
         B, normalise = self.config.num_envs, self.config.normalise_returns
         return TrainState(
             policy=policy,
@@ -137,23 +148,13 @@ class PPO:
             The state, the metrics `[buffer]` (the first `iterations` entries count), how many iterations were
             completed, and the fault. After a fault the state is the one from before the iteration it happened in.
         """
-        shapes = jax.eval_shape(self.iterate, state, total, first)[1:]
-        metrics = jax.tree.map(lambda s: jnp.zeros((buffer, *s.shape), s.dtype), shapes[0])
-        fault = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[1])
-
-        def more(carry):
-            _, _, i, fault = carry
-            return (i < iterations) & (fault.kind == FAULT_NONE)
-
-        def body(carry):
-            state, metrics, i, _ = carry
-            after, row, fault = self.iterate(state, total, first)
-            good = fault.kind == FAULT_NONE
-            state = jax.tree.map(lambda a, b: jnp.where(good, a, b), after, state)
-            metrics = jax.tree.map(lambda m, r: m.at[i].set(r), metrics, row)
-            return state, metrics, i + good.astype(jnp.int32), fault
-
-        return jax.lax.while_loop(more, body, (state, metrics, jnp.zeros((), jnp.int32), fault))
+        return run_iterations(
+            lambda state: self.iterate(state, total, first),
+            lambda good, after, before: jax.tree.map(lambda a, b: jnp.where(good, a, b), after, before),
+            state,
+            iterations,
+            buffer,
+        )
 
     def iterate(
         self, state: TrainState, total: Int[Array, ""], first: Int[Array, ""]
@@ -177,8 +178,10 @@ class PPO:
             policy, state.optimiser, state.guard, sequences, learning_rate, state.iteration, key_update
         )
         tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
-        taken = rollout._replace(actions=policy.to_environment(rollout.actions))
-        fault = find_fault(taken, replay_error <= tolerance, replay_error, guard, config.max_skipped_updates)
+        taken = policy.to_environment(rollout.actions)
+        fault = find_fault(
+            rollout.finite, taken, rollout.rewards, replay_error, tolerance, guard, config.max_skipped_updates
+        )
         policy = policy.observe(rollout.observations)
         after = TrainState(
             policy, optimiser, guard, actors, discounted_return, return_moments, key, state.iteration + 1
@@ -264,16 +267,19 @@ class PPO:
             if config.target_kl is not None:
                 stopped = stopped | (info["approximate_kl"] > 1.5 * config.target_kl)
             stopped = stopped | (guard.in_row >= config.max_skipped_updates)
-            ok, checked = guard.check(grads, [info[name] for name in FORWARD], iteration)
-            guard = select_rows(stopped, guard, checked)
-            grads, norm = clip(grads, network, config.gradient_clip_by, config.gradient_clip)
-            with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
-                updates, next_optimiser = self.optimiser.update(grads, optimiser)
-            next_network = jax.tree.map(lambda p, u: p - learning_rate.astype(p.dtype) * u, network, updates)
-            taken = ok & ~stopped
-            network, optimiser = select_rows(taken, (next_network, next_optimiser), (network, optimiser))
-            info = {**info, "gradient_norm": norm, "taken": taken, "skipped": ~ok & ~stopped}
-            return (network, optimiser, guard, stopped), info
+            done = gradient_step(
+                self.optimiser,
+                Updated(network, optimiser, guard),
+                grads,
+                forward=[info[name] for name in FORWARD],
+                iteration=iteration,
+                allowed=~stopped,
+                learning_rate=learning_rate,
+                clip_by=config.gradient_clip_by,
+                limit=config.gradient_clip,
+            )
+            info = {**info, "gradient_norm": done.norm, "taken": done.taken, "skipped": done.skipped}
+            return (*done.updated, stopped), info
 
         carry = (policy.network, optimiser, guard, jnp.zeros((), bool))
         (network, optimiser, guard, _), infos = jax.lax.scan(step, carry, orders)
@@ -304,3 +310,17 @@ class PPO:
         }
         loss = policy_loss + config.value_weight * critic_loss - config.entropy_weight * entropy
         return loss, info
+
+    def learning(self, state: TrainState) -> Learning:
+        """The very rollout that the next iteration gathers, and PPO's loss over all of it."""
+        network, batch = state.policy.network, self.gather(state).sequences
+        return Learning(
+            batch.starts,
+            batch.inputs,
+            batch.resets,
+            lambda *features: self.loss_of(*network.heads(*features), batch)[0],
+        )
+
+    def parameter_names(self, state: TrainState) -> list[str]:
+        """Of what the guard watches."""
+        return parameter_names(state.policy.network)

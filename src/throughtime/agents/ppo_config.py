@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from throughtime.agents.network import NetworkConfig
 from throughtime.core import ConfigError
+from throughtime.envs import Box, Space
 from throughtime.gradients import Clipping, check_clipping
 
 
@@ -50,8 +51,8 @@ class PPOConfig:
     """Divides rewards by the running standard deviation of the discounted return."""
 
 
-def check(config: PPOConfig, network: NetworkConfig) -> None:
-    """Refuses sizes and ranges that cannot work.
+def check(config: PPOConfig, network: NetworkConfig, actions: Space) -> None:
+    """Refuses sizes and ranges that cannot work, and settings that would do nothing.
 
     Raises:
         ConfigError: what is wrong, why, and how to mend it.
@@ -103,6 +104,12 @@ def check(config: PPOConfig, network: NetworkConfig) -> None:
         network.activation in ("tanh", "relu"),
         f"activation = {network.activation!r}",
         "The encoder knows tanh and relu.",
+    )
+    _require(
+        isinstance(actions, Box) or network.initial_log_std == NetworkConfig.initial_log_std,
+        f"initial_log_std = {network.initial_log_std} for discrete actions",
+        "It is the width of a normal distribution; these actions have probabilities instead.",
+        "Leave it out.",
     )
 
 

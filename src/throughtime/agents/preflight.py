@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from throughtime.agents.policy import Policy
-from throughtime.agents.rollout import Rollout, Sequences
+from throughtime.agents.rollout import Sequences
 from throughtime.gradients import Guard
 
 PREFLIGHT_TOLERANCE = 1e-5
@@ -52,21 +52,37 @@ def replay_error_of(policy: Policy, sequences: Sequences) -> Float[Array, ""]:
 
 
 def find_fault(
-    rollout: Rollout, replays: Bool[Array, ""], replay_error: Float[Array, ""], guard: Guard, max_skipped: int
+    finite: Bool[Array, "T B"],
+    actions: Array,
+    rewards: Float[Array, "T B"],
+    replay_error: Float[Array, ""],
+    tolerance: Float[Array, ""],
+    guard: Guard,
+    max_skipped: int,
 ) -> Fault:
-    """The first thing that went wrong in an iteration: bad input, then a failed replay, then bad gradients in a row."""
-    bad = ~rollout.finite.reshape(-1)
+    """The first thing that went wrong in an iteration: bad input, then a failed replay, then bad gradients in a row.
+
+    Args:
+        finite: of each step, whether its observations and its reward were.
+        actions: as the environments took them, `[T, B, ...]`.
+        rewards: `[T, B]`.
+        replay_error: how far what was recomputed is from what was said in acting.
+        tolerance: the largest that passes.
+        guard: after the iteration's updates.
+        max_skipped: so many bad gradients in a row are a fault.
+    """
+    bad = ~finite.reshape(-1)
     where = jnp.argmax(bad)
-    B = rollout.finite.shape[1]
+    B = finite.shape[1]
     kind = jnp.where(guard.in_row < max_skipped, FAULT_NONE, FAULT_GRADIENT)
-    kind = jnp.where(replays, kind, FAULT_REPLAY)
+    kind = jnp.where(replay_error <= tolerance, kind, FAULT_REPLAY)
     kind = jnp.where(jnp.any(bad), FAULT_INPUT, kind)
     return Fault(
         kind.astype(jnp.int32),
         (where // B).astype(jnp.int32),
         (where % B).astype(jnp.int32),
-        rollout.actions.reshape(-1, *rollout.actions.shape[2:])[where],
-        rollout.rewards.reshape(-1)[where],
+        actions.reshape(-1, *actions.shape[2:])[where],
+        rewards.reshape(-1)[where],
         replay_error,
         guard,
     )

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from throughtime.agents.network import NetworkState
 from throughtime.agents.policy import Policy, PolicyState
 from throughtime.envs import VectorEnvironment
+from throughtime.envs.vector import VectorStep
 
 
 class Actors(NamedTuple):
@@ -99,15 +100,7 @@ def collect(
         x = policy.inputs(state, actors.observation, actors.reset, actors.reward)
         network, distribution, value = policy.network.step(state.network, x)
         action = distribution.sample(noise)
-        out = env.step(key, actors.environment, policy.to_environment(action))
-        after = policy.remember(network, action)
-        final_value = _final_values(policy, after, out)
-        ended = out.terminated | out.truncated
-        episode_return = actors.episode_return + _weight(env, actors.episode_length) * out.reward
-        episode_length = actors.episode_length + 1
-        finite = jnp.isfinite(out.reward)
-        for observation in (actors.observation, out.obs, out.final_observation):
-            finite &= _finite(observation)
+        after, out, finite, ended_return, ended_length = move(policy, env, actors, network, action, key)
         step = Rollout(
             inputs=x,
             resets=actors.reset,
@@ -117,22 +110,13 @@ def collect(
             rewards=out.reward,
             terminated=out.terminated,
             truncated=out.truncated,
-            final_values=final_value,
+            final_values=_final_values(policy, after.policy, out),
             observations=actors.observation,
             finite=finite,
-            ended_returns=jnp.where(ended, episode_return, 0.0),
-            ended_lengths=jnp.where(ended, episode_length, 0),
+            ended_returns=ended_return,
+            ended_lengths=ended_length,
         )
-        actors = Actors(
-            out.state,
-            out.obs,
-            ended,
-            after,
-            out.reward,
-            jnp.where(ended, 0.0, episode_return),
-            jnp.where(ended, 0, episode_length),
-        )
-        return actors, step
+        return after, step
 
     def one_piece(actors: Actors, inputs):
         before = actors.policy.network
@@ -142,6 +126,42 @@ def collect(
     actors, (starts, rollout) = jax.lax.scan(one_piece, actors, (noise, keys))
     rollout = jax.tree.map(lambda x: x.reshape(length, *x.shape[2:]), rollout)
     return actors, rollout, starts, _next_values(policy, actors)
+
+
+def move(
+    policy: Policy, env: VectorEnvironment, actors: Actors, network: NetworkState, action: Array, key: PRNGKeyArray
+) -> tuple[Actors, VectorStep, Bool[Array, " B"], Float[Array, " B"], Int[Array, " B"]]:
+    """Takes an action in each environment.
+
+    Args:
+        policy: chose them.
+        env: the batch of environments.
+        actors: before the step.
+        network: what the policy's network remembers after it has read `actors.observation`.
+        action: as drawn.
+        key: for the environments.
+
+    Returns:
+        The actors after it; what the environments said; whether all of that was finite; and of the episodes that ended
+        their return and length (0 elsewhere).
+    """
+    out = env.step(key, actors.environment, policy.to_environment(action))
+    ended = out.terminated | out.truncated
+    episode_return = actors.episode_return + _weight(env, actors.episode_length) * out.reward
+    episode_length = actors.episode_length + 1
+    finite = jnp.isfinite(out.reward)
+    for observation in (actors.observation, out.obs, out.final_observation):
+        finite &= _finite(observation)
+    after = Actors(
+        out.state,
+        out.obs,
+        ended,
+        policy.remember(network, action),
+        out.reward,
+        jnp.where(ended, 0.0, episode_return),
+        jnp.where(ended, 0, episode_length),
+    )
+    return after, out, finite, jnp.where(ended, episode_return, 0.0), jnp.where(ended, episode_length, 0)
 
 
 def _next_values(policy: Policy, actors: Actors) -> Float[Array, " B"]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,13 @@ def parse(cls: Any, verb: str, argv: list[str]) -> Any:
 def _whole(word: str) -> str:
     """`1e6` as `1000000`: steps are often written so, and a float option reads it all the same."""
     return str(int(float(word))) if re.fullmatch(r"[1-9]\d*e\d", word) else word
+
+
+def given(argv: Sequence[str], *options: str) -> list[str]:
+    """Those of the options that the user wrote, whatever their value; `hidden_size` is found as `--hidden-size`."""
+    flags = {f"--{option.replace('_', '-')}" for option in options}
+    words = [word.partition("=")[0].replace("_", "-") for word in argv]
+    return [word for word in words if word in flags]
 
 
 def env_options(name: str, chosen: Mapping[str, Any]) -> Any:

@@ -51,6 +51,8 @@ def run_compare(argv: list[str]) -> int:
         check_memory(memory)
     if len(set(arguments.memories)) < len(arguments.memories):
         raise ConfigError("A memory is named twice.", "It would be trained twice.", "Name each of them once.")
+    if arguments.seeds < 1:
+        raise ConfigError(f"--seeds {arguments.seeds}", "Nothing would be trained.", "Give 1 or more.")
     output = Output(arguments.json)
     out = arguments.out or free_folder("compare")
     refuse_full(out, arguments.overwrite)

@@ -30,7 +30,8 @@ class TaskBar:
         )
 
     def row(self, label: str, updates: int) -> Any:
-        """A new bar; returns what `train_task` calls."""
+        """A new bar, the one before it done; returns what `train_task` calls."""
+        self._done()
         row = self._progress.add_task(label, total=updates, loss="")
 
         def update(point: Point) -> None:
@@ -42,10 +43,15 @@ class TaskBar:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._done()
+        else:  # an error says what happened; an empty bar above it says nothing
+            for row in self._progress.tasks:
+                self._progress.update(row.id, visible=row.completed > 0)
         self._progress.stop()
 
-    def done(self) -> None:
+    def _done(self) -> None:
         """The latest training has ended, perhaps before its budget."""
-        row = self._progress.tasks[-1]
-        self._progress.update(row.id, total=row.completed)
+        for row in self._progress.tasks[-1:]:
+            self._progress.update(row.id, total=row.completed)

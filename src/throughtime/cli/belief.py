@@ -13,6 +13,7 @@ from rich.text import Text
 from throughtime.cli._arguments import Json, parse
 from throughtime.cli._output import Output
 from throughtime.core import ConfigError, RunFolderError
+from throughtime.proof.twins import memory_owner
 from throughtime.reports.belief import belief_page, reading, score_table
 from throughtime.reports.belief_curve import DIFFERENT, curve_table, measure
 from throughtime.reports.page import write_page
@@ -71,7 +72,7 @@ def run(argv: list[str]) -> int:
         raise RunFolderError(
             f"The folder {folder} cannot be made.", f"{error.strerror or error}.", "Choose another --out."
         ) from error
-    title = f"What the {trained.config.network.memory} knows on {trained.env.name}"
+    title = f"What {memory_owner(trained.config)} knows on {trained.env.name}"
     command = shlex.join(["throughtime", "belief", *argv])
     page = write_page(belief_page(probe, title, command, curve), folder / "report.html")
     output.console.print(Text(title, style="bold"))

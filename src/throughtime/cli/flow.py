@@ -12,14 +12,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.agents import PPO
+from throughtime.agents import algorithm
 from throughtime.agents.flow import Microscope
-from throughtime.cli._arguments import Json, free_folder, parse
+from throughtime.cli._arguments import Json, free_folder, given, parse
 from throughtime.cli._output import Output
 from throughtime.cli._tasks import refuse_full
 from throughtime.core import ConfigError, RunFolderError
 from throughtime.gradients.flow import Flow, measure_flow
 from throughtime.memory import make_memory
+from throughtime.proof.twins import memory_name, memory_owner
 from throughtime.reports import write_page
 from throughtime.reports.flow import figures_table, flow_page
 from throughtime.runs import load_run
@@ -32,8 +33,8 @@ FRESH = ("memory", "length", "hidden_size", "num_layers", "input_size", "memory_
 class FlowArguments:
     """Shows where gradients through time go: how far they reach, what stops them, and what would help.
 
-    With RUN: the policy of a trained run, through PPO's own loss on the rollout that would come next. Without: a fresh
-    memory on random inputs, through a random linear loss of its outputs.
+    With RUN: the policy of a trained run, through its algorithm's own loss on the rollout that would come next.
+    Without: a fresh memory on random inputs, through a random linear loss of its outputs.
     """
 
     run: tyro.conf.Positional[Path | None] = None
@@ -121,7 +122,7 @@ def _fresh(arguments: FlowArguments) -> tuple[str, str, dict[str, Flow]]:
     )
     words = "".join(f", {name} {value}" for name, value in arguments.memory_options.items())
     layers = "" if arguments.num_layers == 1 else f"{arguments.num_layers} layers of "
-    title = f"Gradient flow through {layers}{arguments.memory}, {arguments.hidden_size} units{words}"
+    title = f"Gradient flow through {layers}{memory_name(arguments.memory)}, {arguments.hidden_size} units{words}"
     where = "every step" if arguments.loss == "every" else "the last step"
     subtitle = (
         f"Fresh weights, random inputs, and a random linear loss of the output at {where}: {B} sequences of {T} steps."
@@ -138,19 +139,18 @@ def _trained(arguments: FlowArguments, path: Path) -> tuple[str, str, dict[str, 
             "Train again with throughtime task … --flow every=N, which looks while training.",
         )
     trained = load_run(path)
-    ppo, state = PPO(trained.env, trained.config.ppo, trained.config.network), trained.state
+    agent, state = trained.config.build(trained.env), trained.state
     if arguments.seed is not None:
         state = state._replace(key=jax.random.key(arguments.seed))
-    flows = Microscope(ppo, sequences=arguments.sequences, max_sources=64, jacobian_rows=2).measure(state)
-    title = f"Gradient flow of {trained.config.network.memory} on {trained.env.name}"
-    subtitle = f"PPO's own loss on a rollout of the policy after {trained.steps:,} environment steps."
+    flows = Microscope(agent, sequences=arguments.sequences, max_sources=64, jacobian_rows=2).measure(state)
+    title = f"Gradient flow of {memory_owner(trained.config)} on {trained.env.name}"
+    loss = "PPO's own loss" if trained.config.algo == "ppo" else f"The loss of {algorithm(trained.config.algo).title}"
+    subtitle = f"{loss} on a rollout of the policy after {trained.steps:,} environment steps."
     return title, subtitle, flows
 
 
 def _check(arguments: FlowArguments, argv: list[str]) -> None:
-    flags = {f"--{name.replace('_', '-')}" for name in FRESH}
-    named = [word.partition("=")[0].replace("_", "-") for word in argv]
-    foreign = ", ".join(flag for flag in named if flag in flags)
+    foreign = ", ".join(given(argv, *FRESH))
     if arguments.run is not None and foreign:
         raise ConfigError(
             f"{foreign} beside the run {arguments.run}",

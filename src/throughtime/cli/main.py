@@ -14,6 +14,7 @@ VERBS = {
     "report": "write the HTML report of finished runs",
     "belief": "probe what a trained memory knows: the exact belief, the hidden state, and controls",
     "estimate": "train a memory by prediction, freeze it, and act on its state; beside end-to-end and memoryless",
+    "credit": "assign credit through time: learn the pocket watch by return decomposition (RUDDER), or by MC and TD(λ)",
     "draw": "draw a memory, folded and unfolded through time, as SVG or Mermaid",
     "bench": "measure speed and memory here, beside other libraries (without a name: list the benchmarks)",
     "envs": "list the environments and what is known of them",

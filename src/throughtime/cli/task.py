@@ -30,12 +30,12 @@ def run(argv: list[str]) -> int:
         print("usage: throughtime task [NAME [OPTIONS]] [--json]\n")
         raise SystemExit(_list(Output(False)))
     name, words = argv[0], argv[1:]
+    if name.startswith("-"):
+        raise ConfigError("The task comes first.", "", f"Write: throughtime task NAME {name} …")
     if name == "compare":
         return run_compare(words)
     if name not in TASKS:
-        raise ConfigError(
-            f"There is no task {name!r}.", "The task comes first.", did_you_mean(name, [*TASKS, "compare"])
-        )
+        raise ConfigError(f"There is no task {name!r}.", "", did_you_mean(name, [*TASKS, "compare"]))
     task, config, arguments = _settings(name, words)
     every = flow_every(arguments.flow, "updates")
     output = Output(arguments.json)
@@ -55,7 +55,6 @@ def run(argv: list[str]) -> int:
                 progress=shown,
             )
             results.append(replace(trained, task=task))  # as it was asked for
-            bar.done()
     report = TaskReport(tuple(results), shlex.join(["throughtime", "task", *argv]))
     page = write_task_report(report, out)
     output.console.print(_table(results))

@@ -4,10 +4,12 @@ import dataclasses
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from throughtime.agents import NetworkConfig, PPOConfig
-from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, parse
+import tyro
+
+from throughtime.agents import ALGORITHMS, NetworkConfig, algorithm
+from throughtime.cli._arguments import Json, env_options, flow_every, free_folder, given, parse
 from throughtime.cli._finish import finish
 from throughtime.cli._output import Output, TrainingBar
 from throughtime.core import ConfigError
@@ -15,6 +17,11 @@ from throughtime.envs import ENVIRONMENTS, entry_of, stem, trust
 from throughtime.proof import ComparisonConfig, compare, is_comparison
 from throughtime.proof.twins import ROLES, memory_label, refuse_existing
 from throughtime.runs import EnvConfig, RunConfig, check, default_config, from_toml, train, with_memory
+
+Algo = Annotated[
+    str,
+    tyro.conf.arg(help=f"The algorithm: {', '.join(ALGORITHMS)}. Its settings have its name, as in --ppo.num-envs."),
+]
 
 
 def run(argv: list[str]) -> int:
@@ -25,12 +32,17 @@ def run(argv: list[str]) -> int:
     config = _run_config(name, defaults, arguments)
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds {arguments.seeds}", "Nothing would be trained.", "Give 1 or more.")
+    if not arguments.twins and given(words, "window"):
+        raise ConfigError(
+            "--window without --twins", "It is of the twin with a short window, and none is trained.", "Add --twins."
+        )
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     roles = ROLES if arguments.twins else ROLES[:1]
     plan = ComparisonConfig(config, seeds, roles, arguments.window)
     for role in roles:  # all of them, before the first is trained
         check(plan.config(role, arguments.seed))
-    out = arguments.out or free_folder(f"{stem(name)}-{config.network.memory}")
+    kind = config.network.memory if config.algo == "ppo" else f"{config.algo}-{config.network.memory}"
+    out = arguments.out or free_folder(f"{stem(name)}-{kind}")
     if is_comparison(out) and not arguments.overwrite:
         refuse_existing(out)
     output = Output(arguments.json)
@@ -50,6 +62,7 @@ def run(argv: list[str]) -> int:
 
 def _defaults(argv: list[str]) -> tuple[RunConfig, list[str]]:
     """The settings to start from, and the words that change them: ENV comes first, or `--config FILE`."""
+    algo = _algorithm(argv)
     if argv and argv[0] == "--config":
         if len(argv) < 2:
             raise ConfigError("--config names no file.", "", "Name the config.toml of a run.")
@@ -58,26 +71,43 @@ def _defaults(argv: list[str]) -> tuple[RunConfig, list[str]]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{argv[1]} cannot be read.", f"{error}.", "Name the config.toml of a run.") from error
         config = from_toml(text, RunConfig)
+        if algo not in (None, config.algo):
+            raise ConfigError(
+                f"--algo {algo} beside {argv[1]}",
+                f"That file holds settings of {config.algo}.",
+                f"Leave --algo out, or write: throughtime train {config.env.name} --algo {algo}",
+            )
         config.env.build()
         return config, argv[2:]
     if argv and not argv[0].startswith("-"):
         entry_of(argv[0])
         trust(argv[0])  # named by the user, not by a file
-        return default_config(argv[0]), argv[1:]
+        return default_config(argv[0], algo or "ppo"), argv[1:]
     for word in argv:
         if word in ENVIRONMENTS or word == "--config":
             what = "--config" if word == "--config" else "The environment"
             raise ConfigError(f"{what} comes first.", "", f"Write: throughtime train {word} …")
-    return default_config(), argv
+    return default_config(algo=algo or "ppo"), argv
+
+
+def _algorithm(argv: list[str]) -> str | None:
+    """What `--algo` names, read before all else: the other options depend on it."""
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        flag, given, value = word.partition("=")
+        if flag == "--algo":
+            name = value if given else following
+            _ = algorithm(name)
+            return name
+    return None
 
 
 def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
-    """The dataclass of the command line: settings of this environment as they were tuned."""
+    """The dataclass of the command line: settings of this environment and algorithm as they were tuned."""
     options = env_options(name, defaults.env.options)
 
     @dataclass(frozen=True)
     class Train:
-        """Trains recurrent PPO.
+        """Trains an agent, by recurrent PPO unless --algo says otherwise.
 
         ENV, or --config FILE (the config.toml of a run), comes first. Without either: the main job, t-maze with twins.
         """
@@ -85,7 +115,7 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         env: options  # pyright: ignore[reportInvalidTypeForm]
         """Options of the environment."""
         network: NetworkConfig = field(default_factory=lambda: replace(defaults.network, memory_options={}))
-        ppo: PPOConfig = field(default_factory=lambda: defaults.ppo)
+        algo: Algo = defaults.algo
         steps: int = defaults.total_steps
         """Environment steps of each training."""
         seed: int = defaults.seed
@@ -95,7 +125,7 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         twins: bool = with_twins
         """Trains a memoryless twin and a short-window TDNN beside the agent, with the same budget."""
         window: int = 8
-        """Inputs that the TDNN twin sees."""
+        """Inputs that the TDNN twin sees; for --twins alone."""
         episodes: int = defaults.evaluation_episodes
         """Fresh episodes that each final policy is scored on."""
         prove: bool | None = None
@@ -109,7 +139,10 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         json: Json = False
         """Prints one JSON object on stdout, all else on stderr."""
 
-    return Train
+    table = (defaults.algo, type(defaults.agent), field(default_factory=lambda: defaults.agent))
+    return dataclasses.make_dataclass(
+        "Train", [table], bases=(Train,), namespace={"__doc__": Train.__doc__}, frozen=True
+    )
 
 
 def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
@@ -123,7 +156,7 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
         defaults,
         env=EnvConfig(name, chosen, defaults.env.reveal),
         network=network,
-        ppo=arguments.ppo,
+        **{defaults.algo: getattr(arguments, defaults.algo)},
         total_steps=arguments.steps,
         seed=arguments.seed,
         evaluation_episodes=arguments.episodes,

@@ -9,10 +9,15 @@ from throughtime.envs.base import Environment as Environment
 from throughtime.envs.base import MultiDiscrete as MultiDiscrete
 from throughtime.envs.base import Space as Space
 from throughtime.envs.base import Tables as Tables
+from throughtime.envs.drawing import COLOURS as COLOURS
+from throughtime.envs.drawing import Drawing as Drawing
+from throughtime.envs.drawing import Span as Span
 from throughtime.envs.host import HostEnvironment as HostEnvironment
 from throughtime.envs.host import raise_error_of as raise_error_of
 from throughtime.envs.host import release as release
 from throughtime.envs.linear_gaussian import LinearGaussian as LinearGaussian
+from throughtime.envs.moment import Moment as Moment
+from throughtime.envs.moment import draw_moment as draw_moment
 from throughtime.envs.pomdp_file import PomdpFile as PomdpFile
 from throughtime.envs.registry import ENVIRONMENTS as ENVIRONMENTS
 from throughtime.envs.registry import FORMS as FORMS
@@ -37,6 +42,7 @@ from throughtime.envs.suite import Minesweeper as Minesweeper
 from throughtime.envs.suite import NoisyCartPole as NoisyCartPole
 from throughtime.envs.suite import NoisyPendulum as NoisyPendulum
 from throughtime.envs.suite import Pendulum as Pendulum
+from throughtime.envs.suite import PocketWatch as PocketWatch
 from throughtime.envs.suite import RepeatFirst as RepeatFirst
 from throughtime.envs.suite import RepeatPrevious as RepeatPrevious
 from throughtime.envs.suite import Tiger as Tiger

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import select_rows
+from throughtime.envs.drawing import Drawing
 from throughtime.envs.linear_gaussian import LinearGaussian
 
 State = TypeVar("State")
@@ -178,6 +179,20 @@ class Environment(ABC, Generic[State, Params]):
 
     def linear_gaussian(self) -> LinearGaussian | None:
         """The POMDP in full where it is linear with Gaussian noise, else None."""
+        return None
+
+    def draw(self, state: State) -> Drawing | None:
+        """A picture of `state`, what is hidden included; None where the environment has none.
+
+        For people, outside of compiled programs; `draw_moment` adds what was seen, done and paid.
+
+        Args:
+            state: of one environment, without a batch; JAX or NumPy arrays.
+
+        Returns:
+            At most 78 columns.
+        """
+        del state
         return None
 
     def reset(self, key: PRNGKeyArray, params: Params | None = None) -> tuple[Array, State]:

@@ -24,6 +24,7 @@ from throughtime.envs.suite import (
     NoisyCartPole,
     NoisyPendulum,
     Pendulum,
+    PocketWatch,
     RepeatFirst,
     RepeatPrevious,
     Tiger,
@@ -69,9 +70,14 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
             TMaze, {"active": True}, "The same, but the cue has to be fetched first (active memory)."
         ),
         "cartpole-positions": EnvironmentEntry(
-            CartPole, {"velocities": False}, "CartPole-v1 with its velocities hidden."
+            CartPole, {"velocities": False, "delayed": False}, "CartPole-v1 with its velocities hidden."
         ),
-        "cartpole": EnvironmentEntry(CartPole, {"velocities": True}, "CartPole-v1, the full state seen."),
+        "cartpole": EnvironmentEntry(
+            CartPole, {"velocities": True, "delayed": False}, "CartPole-v1, the full state seen."
+        ),
+        "delayed-cartpole": EnvironmentEntry(
+            CartPole, {"velocities": True, "delayed": True}, "CartPole-v1 whose whole reward comes at the last step."
+        ),
         "pendulum-positions": EnvironmentEntry(
             Pendulum,
             {"velocities": False},
@@ -120,6 +126,9 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
             Minesweeper, {}, "Clear a mined field, told one cell's number at a time (POPGym's)."
         ),
         "bandit": EnvironmentEntry(Bandit, {}, "Find the arm that pays best, anew in each episode (POPGym's)."),
+        "pocket-watch": EnvironmentEntry(
+            PocketWatch, {}, "One decision now, its return after a long, noisy delivery (RUDDER's; nothing is hidden)."
+        ),
     }
 )
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError
 from throughtime.envs.base import Box
+from throughtime.envs.drawing import Drawing
 from throughtime.envs.wrapper import Wrapper
 
 
@@ -70,6 +71,10 @@ class Revealed(Wrapper[Any]):
     def hidden_state(self, state: Any) -> Array:
         """The environment's; here it is seen."""
         return self.env.hidden_state(state)
+
+    def draw(self, state: Any) -> Drawing | None:
+        """As the environment draws it."""
+        return self.env.draw(state)
 
     def _show(self, obs: Array, state: Any) -> Array:
         hidden, tables = self.env.hidden_state(state), self.env.tables()

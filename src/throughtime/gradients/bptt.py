@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from throughtime.core import ConfigError
-from throughtime.memory import Memory
+from throughtime.memory import Memory, check_sequence
 
 
 def unroll_truncated(
@@ -48,8 +48,9 @@ def unroll_truncated(
         The state after `xs[T-1]`, whose gradient goes back k2 steps too, and all outputs `[T, B, O]`.
 
     Raises:
-        ConfigError: k1 is below 1, or above k2.
+        ConfigError: k1 is below 1, or above k2, or arrays that do not fit each other.
     """
+    check_sequence(memory, state, xs, resets)
     k2 = k1 if k2 is None else k2
     if k1 < 1:
         raise ConfigError(f"k1 is {k1}", "A piece of a sequence has at least one step.", "Set k1 to 1 or more.")

@@ -20,7 +20,7 @@ from jax.extend.core import Var
 from jaxtyping import Array, Bool, Float, PyTree
 
 from throughtime.core import ConfigError
-from throughtime.memory import Memory
+from throughtime.memory import Memory, check_sequence, check_targets
 
 
 def unroll_checkpointed(
@@ -43,8 +43,9 @@ def unroll_checkpointed(
         The state after `xs[T-1]`, and all outputs `[T, B, O]`.
 
     Raises:
-        ConfigError: `segment` is below 1.
+        ConfigError: `segment` is below 1, or arrays that do not fit each other.
     """
+    check_sequence(memory, state, xs, resets)
 
     def piece(state, inputs):
         return memory.unroll(state, *inputs)
@@ -80,8 +81,10 @@ def checkpointed_loss(
         The loss, and the state after `xs[T-1]`.
 
     Raises:
-        ConfigError: `segment` is below 1.
+        ConfigError: `segment` is below 1, or arrays that do not fit each other.
     """
+    check_sequence(memory, state, xs, resets)
+    check_targets(targets, xs.shape[0])
 
     def piece(state, inputs):
         xs, resets, targets = inputs

@@ -28,7 +28,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree
 
 from throughtime.core import select_rows
-from throughtime.memory import LinearMemory, Memory, WithReadout
+from throughtime.memory import LinearMemory, Memory, WithReadout, check_sequence, check_targets
 
 Loss = Callable[[Array, PyTree], Array]
 
@@ -57,7 +57,12 @@ def rtrl_gradient(
 
     Returns:
         The loss, and the gradient as a memory of the same structure (None where a leaf is no parameter).
+
+    Raises:
+        ConfigError: arrays that do not fit each other.
     """
+    check_sequence(memory, state, xs, resets)
+    check_targets(targets, xs.shape[0])
     if diagonal and isinstance(_core(memory), LinearMemory):
         return _unit_by_unit(memory, state, (xs, resets, targets), loss)
     return _all_parameters(memory, state, (xs, resets, targets), loss)

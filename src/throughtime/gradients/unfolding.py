@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from throughtime.core import ConfigError, select_rows
-from throughtime.memory import Memory
+from throughtime.memory import Memory, check_sequence
 
 
 class Unfolded(eqx.Module):
@@ -45,8 +45,10 @@ class Unfolded(eqx.Module):
             The state after `xs[T-1]`, and all outputs `[T, B, O]`.
 
         Raises:
-            ConfigError: `xs` has another number of steps than the network has copies.
+            ConfigError: `xs` has another number of steps than the network has copies, or arrays that do not fit each
+                other.
         """
+        check_sequence(self.layer(0), state, xs, resets)
         if xs.shape[0] != self.T:
             raise ConfigError(
                 f"xs has {xs.shape[0]} steps, the unfolded network {self.T}",

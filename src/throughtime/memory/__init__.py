@@ -1,6 +1,8 @@
 """Floor 2: memory. One file per recurrence, one contract (`Memory`), one table (`MEMORIES`)."""
 
 from throughtime.memory import initialisers as initialisers
+from throughtime.memory._checks import check_sequence as check_sequence
+from throughtime.memory._checks import check_targets as check_targets
 from throughtime.memory._fused import KernelWarning as KernelWarning
 from throughtime.memory.activations import ACTIVATIONS as ACTIVATIONS
 from throughtime.memory.base import Memory as Memory

@@ -43,6 +43,17 @@ def check_sequence(memory: Any, state: Any, xs: Any, resets: Any, taps: Any = No
     _check_rows("taps", taps, (T, B), "A tap is a tree like the state, with a leading T; or None.")
 
 
+def check_targets(targets: Any, T: int) -> None:
+    """Raises ConfigError unless every array of a tree of targets has T steps."""
+    for leaf in jax.tree.leaves(targets):
+        if jnp.shape(leaf)[:1] != (T,):
+            raise ConfigError(
+                f"An array of targets is {_said(leaf)}; expected [{T}, ...].",
+                "There is one target for each step.",
+                "Give arrays that have time first, as xs has it.",
+            )
+
+
 def check_step(memory: Any, state: Any, x: Any) -> None:
     """Raises ConfigError unless the arguments of `step` fit each other; shapes and dtypes only."""
     _check_input("x", x, ("B", memory.input_size))

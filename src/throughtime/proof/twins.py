@@ -18,6 +18,7 @@ CONFIG_FILE = "comparison.toml"
 Role = Literal["memory", "memoryless", "window", "state"]
 ROLES: tuple[Role, ...] = ("memory", "memoryless", "window")
 """Those that `train --twins` trains."""
+_NAMES = {"elman": "Elman", "jordan": "Jordan", "mingru": "minGRU", "minlstm": "minLSTM"}
 TWINS_FOLDER = "twins"
 """Where the twins of a single run lie, in its folder."""
 
@@ -86,10 +87,22 @@ def memory_label(config: RunConfig) -> str:
     name, taps = config.network.memory, config.network.memory_options.get("taps")
     if name == "none":
         return "no memory"
-    label = {"elman": "Elman", "jordan": "Jordan"}.get(name, name.upper())
-    if name == "tdnn" and taps is not None:
-        label += f", window {taps}"
-    return label
+    return memory_name(name) + (f", window {taps}" if name == "tdnn" and taps is not None else "")
+
+
+def memory_name(memory: str) -> str:
+    """The name of a recurrence as people write it: "GRU" for "gru"."""
+    return _NAMES.get(memory, memory.upper())
+
+
+def memory_owner(config: RunConfig) -> str:
+    """Whose memory it is, for a sentence: "the GRU", "a policy without memory"."""
+    if config.env.reveal:
+        return "a policy that sees the state"
+    if config.network.memory == "none":
+        return "a policy without memory"
+    kind = " network" * (config.network.memory in ("elman", "jordan"))
+    return f"the {memory_label(config).replace(', window', ' of window')}{kind}"
 
 
 def compare(

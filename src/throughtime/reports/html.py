@@ -13,7 +13,7 @@ from throughtime.reports.figures import final_returns, known_ceilings, learning_
 from throughtime.reports.flow import NOTES as FLOW_NOTES
 from throughtime.reports.flow import training_section
 from throughtime.reports.numbers import formatter
-from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table_of, write_page
+from throughtime.reports.page import bullets, command_line, figure, key, page, paragraph, section, table_of, write_page
 from throughtime.reports.verdict import verdict
 
 _ROLES = {
@@ -82,12 +82,12 @@ def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
         )
     caption += " These are returns while training, exploration included; the table has the final policies."
     entries = [
-        f'<li><i class="{curve.role}{"" if style == "solid" else " dashed"}"></i>{escape(curve.label)}</li>'
+        (f"{curve.role}{'' if style == 'solid' else ' dashed'}", curve.label)
         for curve, style in zip(curves, line_styles(curves), strict=True)
     ]
     show = formatter([value for _, value in known_ceilings(ceilings)])
-    entries += [f'<li><i class="ceiling"></i>{name} {show(value)}</li>' for name, value in known_ceilings(ceilings)]
-    return figure(wide, narrow, caption, f'<ul class="key">{"".join(entries)}</ul>')
+    entries += [("ceiling", f"{name} {show(value)}") for name, value in known_ceilings(ceilings)]
+    return figure(wide, narrow, caption, key(entries))
 
 
 def _episode_figure(episode: Episode) -> str:

@@ -107,6 +107,17 @@ def figure(wide: str, narrow: str, caption: str, key: str = "") -> str:
     )
 
 
+def key(entries: Sequence[tuple[str, str]]) -> str:
+    """Names a figure's lines where the window is too narrow to name them beside the frame.
+
+    Args:
+        entries: classes of the style sheet for a sample of the line (a role or "ceiling", then "dashed" or "dotted";
+            none for one in ink), and its name, text.
+    """
+    items = (f'<li><i class="{classes}"></i>{escape(name)}</li>' for classes, name in entries)
+    return f'<ul class="key">{"".join(items)}</ul>'
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], label: str) -> str:
     """A table whose first column names the rows and whose other columns are numbers, flush right.
 

@@ -36,6 +36,7 @@ i {{ display: inline-block; width: 10px; height: 10px; border-radius: 50%; margi
 }}
 i.ceiling {{ border-top: 1px dashed var(--grey); }}
 .key i.dashed {{ border-top-style: dashed; }}
+.key i.dotted {{ border-top-style: dotted; }}
 th i.ceiling {{ width: 10px; }}
 .scroll {{ overflow-x: auto; margin-top: 28px; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 0.875rem; font-variant-numeric: tabular-nums; }}

@@ -10,10 +10,12 @@ from typing import Any
 
 from throughtime.core import RunFolderError
 from throughtime.reports.flow import training_section
+from throughtime.reports.instructions import instructions_section
 from throughtime.reports.lines import Axis, Line, lines_figure
 from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table, write_page
 from throughtime.runs.atomic import atomic_write
 from throughtime.tasks import TaskResult
+from throughtime.tasks.scan import Followed
 
 DIVERGED = 10
 """An error of so many times the memoryless one is no failure to remember: training has diverged."""
@@ -34,7 +36,7 @@ class TaskReport:
             "options": first.task.options(),
             "architecture": first.task.architecture,
             "required_lag": first.task.required_lag,
-            "memoryless_score": first.task.memoryless_score,
+            "memoryless_score": floor_of(first),
             "beside_memory": first.task.beside_memory,
             "score": first.task.score,
             "higher_is_better": first.task.higher_is_better,
@@ -49,6 +51,7 @@ class TaskReport:
                     "skipped_updates": r.skipped,
                     "parameters": r.parameters,
                     "flow": [{"update": update, **flow.summary()} for update, flow in r.flows],
+                    "examples": [example._asdict() for example in r.examples],
                     "curve": [[p.update, _finite(p.loss), _finite(p.validation_loss)] for p in r.curve],
                 }
                 for r in self.results
@@ -90,9 +93,12 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
             f"The {name} of the final models on held-out data is {show(sum(scores) / len(scores))} on average over "
             f"{len(scores)} seeds, {show(worst)} at worst"
         )
-    floor = task.memoryless_score
+    if task.architecture == "one-to-one":
+        return f"{said}."  # one step: there is nothing to remember
+    floor = floor_of(results[0])
     if task.beside_memory and results[0].config.memory == "none":
-        return f"{said}; this is without recurrence, but with {task.beside_memory}: no memoryless floor."
+        true = "" if floor is None else f", which is {show(floor)}"
+        return f"{said}; this is without recurrence, but with {task.beside_memory}: no memoryless floor{true}."
     if floor is None:
         return said + "; what a model without memory could reach is not known exactly."
     # Scores are means over a sample: what is within 2% of the floor is not told apart from it.
@@ -101,6 +107,12 @@ def verdict_of(results: Sequence[TaskResult]) -> str:
     if not task.higher_is_better and worst > DIVERGED * floor:
         return f"{said}: training diverged ({beside})."
     return f"{said}; {beside}." if better else f"{said}: no better than without memory ({beside})."
+
+
+def floor_of(result: TaskResult) -> float | None:
+    """The memoryless score: the task's own or, where that depends on the data, what was measured on them."""
+    known = result.task.memoryless_score
+    return result.scores.get(f"memoryless_{result.task.score}") if known is None else known
 
 
 def render_task(report: TaskReport) -> str:
@@ -156,6 +168,7 @@ def render_task(report: TaskReport) -> str:
                 "Learning curves",
                 figure(wide, narrow, "Loss on validation data while training, a line a seed."),
             ),
+            *([instructions_section(followed)] if (followed := _followed(first)) else []),
             *(
                 training_section(
                     f"seed {r.seed}",
@@ -208,6 +221,10 @@ def show(value: float) -> str:
     if 0.99 < value < 1:
         return next(text for digits in range(4, 18) if float(text := f"{value:.{digits}g}") < 1)
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _followed(result: TaskResult) -> list[Followed]:
+    return [example for example in result.examples if isinstance(example, Followed)]
 
 
 def _headline(results: Sequence[TaskResult], name: str) -> str:

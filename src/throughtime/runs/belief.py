@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from throughtime.agents import NetworkConfig, Policy
+from throughtime.agents import Agent, Policy, policy_key
 from throughtime.core import ConfigError
 from throughtime.envs import Discrete, Environment
 from throughtime.insight.belief import (
@@ -186,17 +185,15 @@ def beliefs_of(env: Environment, trajectories: Trajectories) -> Beliefs | None:
     return Beliefs(np.asarray(belief.mean), np.asarray(belief.covariance))
 
 
-def untrained_policy(policy: Policy, env: Environment, config: NetworkConfig, seed: int) -> Policy:
+def untrained_policy(policy: Policy, agent: Agent, seed: int) -> Policy:
     """The policy that a training with that seed began with, reading inputs normalised as `policy` reads them.
 
     Args:
         policy: the trained one.
-        env: what it was trained on.
-        config: its network.
+        agent: what was trained.
         seed: its training's.
     """
-    key = jax.random.split(jax.random.key(seed), 3)[0]  # as `agents.PPO.init` splits it
-    fresh = eqx.filter_jit(lambda key: Policy(env, config, key))(key)
+    fresh = eqx.filter_jit(agent.fresh_policy)(policy_key(seed))
     return eqx.tree_at(lambda p: p.observation_moments, fresh, policy.observation_moments, is_leaf=lambda x: x is None)
 
 

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from throughtime.agents import PPO
 from throughtime.core import ConfigError, named_arrays
 from throughtime.envs import HostEnvironment
 from throughtime.runs.belief import Row, Source, probe_belief, untrained_policy
@@ -67,9 +66,9 @@ def belief_curve(run: Run, looks: int = 8, *, rows: int = 32, steps: int | None 
             "A training on it cannot be gone through again, step for step.",
             "Leave the curve out.",
         )
-    ppo = PPO(run.env, config.ppo, config.network)
-    state = eqx.filter_jit(ppo.init)(jnp.uint32(config.seed))
-    chunk, now, points = compile_chunk(ppo, state), 0, []
+    agent = config.build(run.env)
+    state = eqx.filter_jit(agent.init)(jnp.uint32(config.seed))
+    chunk, now, points = compile_chunk(agent, state), 0, []
     for until in sorted({round(i * done / looks) for i in range(looks + 1)}):
         while now < until:
             counts = map(jnp.int32, (min(MAX_CHUNK, until - now), config.iterations, 0))
@@ -77,7 +76,7 @@ def belief_curve(run: Run, looks: int = 8, *, rows: int = 32, steps: int | None 
             now += int(completed)
             if int(fault.kind):
                 return BeliefCurve(tuple(points), False)
-        untrained = untrained_policy(state.policy, run.env, config.network, config.seed)
+        untrained = untrained_policy(state.policy, agent, config.seed)
         probe = probe_belief(
             state.policy,
             run.env,

@@ -3,8 +3,19 @@
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
-from throughtime.agents import NetworkConfig, PPOConfig
+from throughtime.agents import (
+    ALGORITHMS,
+    Agent,
+    AlgorithmConfig,
+    DRQNConfig,
+    NetworkConfig,
+    PPOConfig,
+    R2D2Config,
+    algorithm,
+    build,
+)
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import ENVIRONMENTS, Environment, Revealed, make, make_from_file, name_of
 from throughtime.envs.pomdp_file import PREFIX
@@ -53,11 +64,15 @@ class EnvConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All settings of one training."""
+    """All settings of one training.
+
+    Of the tables of settings, one for each algorithm, a config has that of its own alone; it is there with its defaults
+    where it is left out.
+    """
 
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
+    ppo: PPOConfig | None = None
     total_steps: int = 1_000_000
     """Environment steps, rounded down to whole iterations (num_envs · rollout_length)."""
     seed: int = 0
@@ -70,8 +85,22 @@ class RunConfig:
     """How many of the newest checkpoints stay."""
     flow_every: int | None = None
     """Iterations from one look through the gradient microscope to the next; default: none."""
+    algo: str = "ppo"
+    """The algorithm: the name of one of the tables."""
+    r2d2: R2D2Config | None = None
+    drqn: DRQNConfig | None = None
 
     def __post_init__(self):
+        chosen = algorithm(self.algo)
+        foreign = [name for name in ALGORITHMS if name != self.algo and getattr(self, name) is not None]
+        if foreign:
+            raise ConfigError(
+                f"There are settings of {foreign[0]} beside algo = {self.algo!r}.",
+                "Nothing would read them.",
+                f"Leave out {foreign[0]}, or set algo = {foreign[0]!r}.",
+            )
+        if getattr(self, self.algo) is None:
+            object.__setattr__(self, self.algo, chosen.config())
         for name, holds, why in (
             ("evaluation_episodes", self.evaluation_episodes >= 1, "A mean needs at least one episode."),
             ("keep_checkpoints", self.keep_checkpoints >= 1, "A run needs its newest to resume."),
@@ -83,9 +112,30 @@ class RunConfig:
                 raise ConfigError(f"{name} = {getattr(self, name)}", why, "Give a number in range.")
 
     @property
+    def agent(self) -> AlgorithmConfig:
+        """The settings of the chosen algorithm."""
+        return getattr(self, self.algo)
+
+    def with_agent(self, **changes: Any) -> "RunConfig":
+        """A copy with some settings of the chosen algorithm changed."""
+        settings: Any = self.agent
+        return replace(self, **{self.algo: replace(settings, **changes)})
+
+    def build(self, env: Environment | None = None) -> Agent:
+        """The agent that these settings describe.
+
+        Args:
+            env: the environment itself, where it is not one that `env` can build by name.
+
+        Raises:
+            ConfigError: settings that cannot work, together or in this environment.
+        """
+        return build(env or self.env.build(), self.agent, self.network)
+
+    @property
     def steps_per_iteration(self) -> int:
         """Environment steps of one iteration."""
-        return self.ppo.num_envs * self.ppo.rollout_length
+        return self.agent.num_envs * self.agent.rollout_length
 
     @property
     def iterations(self) -> int:
@@ -99,43 +149,48 @@ class RunConfig:
             raise ConfigError(
                 f"total_steps = {self.total_steps} is less than one iteration.",
                 f"An iteration takes num_envs · rollout_length = {self.steps_per_iteration} steps.",
-                "Raise total_steps, or lower ppo.num_envs or ppo.rollout_length.",
+                f"Raise total_steps, or lower {self.algo}.num_envs or {self.algo}.rollout_length.",
             )
         return count
 
 
-def default_config(env: str = "t-maze") -> RunConfig:
-    """The tuned settings for an environment, or the general ones where none were tuned.
+def default_config(env: str = "t-maze", algo: str = "ppo") -> RunConfig:
+    """The tuned settings of an algorithm for an environment, or the general ones where none were tuned.
 
     Args:
         env: a name that `make` knows. For `pomdp:FILE` the discount is the file's own.
+        algo: a name of `ALGORITHMS`.
 
     Raises:
-        ConfigError: a file that is missing or wrong.
+        ConfigError: no such algorithm, or a file that is missing or wrong.
     """
-    if env.startswith(PREFIX):
-        config = from_toml(_defaults("pomdp").read_text(encoding="utf-8"), RunConfig)
-        return replace(config, env=EnvConfig(env), ppo=replace(config.ppo, discount=make(env).discount))
-    if env not in ENVIRONMENTS:
-        return _general_config(env)
-    file = _defaults(env)
-    if not file.is_file():
-        return RunConfig(env=EnvConfig(env))
-    return from_toml(file.read_text(encoding="utf-8"), RunConfig)
+    _ = algorithm(algo)
+    name = "pomdp" if env.startswith(PREFIX) else env
+    file = _defaults(name, algo)
+    if (name != env or env in ENVIRONMENTS) and file.is_file():
+        config = replace(from_toml(file.read_text(encoding="utf-8"), RunConfig), env=EnvConfig(env))
+    elif name != env or env in ENVIRONMENTS:
+        config = RunConfig(env=EnvConfig(env), algo=algo)
+    else:
+        return _general_config(env, algo)
+    return config.with_agent(discount=make(env).discount) if name != env else config
 
 
-def _defaults(name: str) -> Traversable:
-    return resources.files("throughtime.runs").joinpath("defaults", f"{name}.toml")
+def _defaults(name: str, algo: str) -> Traversable:
+    """The settings of PPO, whose files came first, lie in `defaults/`, those of the others in folders of their own."""
+    folder = resources.files("throughtime.runs").joinpath("defaults")
+    return (folder if algo == "ppo" else folder.joinpath(algo)).joinpath(f"{name}.toml")
 
 
-def _general_config(env: str) -> RunConfig:
+def _general_config(env: str, algo: str) -> RunConfig:
     """For environments of others: their scales are not known, and those in Python take their time."""
-    return RunConfig(
+    config = RunConfig(
         env=EnvConfig(env),
         network=NetworkConfig(normalise_observations=not env.startswith("minigrid:")),
-        ppo=PPOConfig(normalise_returns=True),
         evaluation_episodes=100,
+        algo=algo,
     )
+    return config.with_agent(normalise_returns=True) if algo == "ppo" else config
 
 
 def with_memory(network: NetworkConfig, memory: str, **options: int | float | bool | str) -> NetworkConfig:

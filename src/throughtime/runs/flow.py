@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from throughtime.agents import PPO, TrainState
+from throughtime.agents import Agent, AgentState
 from throughtime.agents.flow import Microscope
 from throughtime.runs.atomic import atomic_write
 from throughtime.runs.folder import RunFolder
@@ -13,23 +13,23 @@ from throughtime.runs.metrics import MetricsWriter, read_metrics
 
 
 class FlowLooks:
-    """Looks at the rollout that the next iteration will use, every N iterations and once more at the end.
+    """Looks at what the next iteration would learn from, every N iterations and once more at the end.
 
     The training state is only read: a training with looks equals one without, bit for bit. Each look is a line of
     `flow.jsonl`, `{"step": …, "iteration": …, "networks": {name: record}}` with records as `Flow.record` makes them,
     and its single figures are TensorBoard scalars `flow/NAME/…`.
 
     Args:
-        ppo: the algorithm.
+        agent: the algorithm.
         every: N, iterations from one look to the next.
         done: iterations done before this process began; looks taken from there on are dropped, and taken again.
         folder: the run folder, or None to keep the looks in memory alone.
         writer: for TensorBoard, or None.
     """
 
-    def __init__(self, ppo: PPO, every: int, done: int, folder: RunFolder | None, writer: MetricsWriter | None):
+    def __init__(self, agent: Agent, every: int, done: int, folder: RunFolder | None, writer: MetricsWriter | None):
         self.every, self.folder, self._writer = every, folder, writer
-        self._microscope, self._per_iteration = Microscope(ppo), ppo.steps_per_iteration
+        self._microscope, self._per_iteration = Microscope(agent), agent.steps_per_iteration
         self.rows: list[dict[str, Any]] = []
         if folder is not None and folder.flow_path.exists():
             self.rows = [row for row in read_metrics(folder.flow_path) if row["step"] < done * self._per_iteration]
@@ -40,7 +40,7 @@ class FlowLooks:
         """Iterations until a look is due, at least 1."""
         return self.every - done % self.every
 
-    def look(self, state: TrainState, done: int, *, last: bool = False) -> float:
+    def look(self, state: AgentState, done: int, *, last: bool = False) -> float:
         """Looks, where a look is due (or `last`, and none was taken here); the seconds it took."""
         step = done * self._per_iteration
         if (done % self.every and not last) or (self.rows and self.rows[-1]["step"] == step):

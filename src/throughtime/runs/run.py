@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from throughtime.agents import Policy, TrainState
+from throughtime.agents import AgentState, Policy
 from throughtime.envs import Environment
 from throughtime.runs.belief import BeliefProbe, probe_belief, untrained_policy
 from throughtime.runs.config import EVALUATION_SEED, RunConfig
@@ -31,7 +31,7 @@ class Run:
 
     config: RunConfig
     env: Environment
-    state: TrainState
+    state: AgentState
     path: Path | None
     metrics: list[dict[str, Any]]
     interrupted: signal.Signals | None
@@ -102,6 +102,6 @@ class Run:
             seed: of the episodes; by default one that depends on the run's seed and that no training uses.
             **options: of `probe_belief`: rows, steps, deterministic, models, sources.
         """
-        untrained = untrained_policy(self.policy, self.env, self.config.network, self.config.seed)
+        untrained = untrained_policy(self.policy, self.config.build(self.env), self.config.seed)
         seed = EVALUATION_SEED + 2 * self.config.seed if seed is None else seed  # the held-out episodes take seed + 1
         return probe_belief(self.policy, self.env, untrained, seed=seed, **options)

@@ -14,12 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from throughtime.agents import PPO, TrainState
-from throughtime.agents.metrics import Metrics
-from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, FORWARD, Fault
+from throughtime.agents import Agent, AgentState
+from throughtime.agents.agent import Metrics, Words
+from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault
 from throughtime.core import ConfigError, NonFiniteError, PreflightError
 from throughtime.envs import Environment, HostEnvironment, raise_error_of, release
-from throughtime.gradients import parameter_names
 from throughtime.runs.checkpoint import (
     checkpoint_name,
     latest_checkpoint,
@@ -92,15 +91,15 @@ def train(
     """
     if env is None:
         config = replace(config, env=config.env.pinned())
-    ppo = _build(config, env)
+    agent = _build(config, env)
     total = config.iterations
     enable_compilation_cache()
     if out is None:
-        return _loop(ppo, config, _init(ppo, config), 0, total, None, None, progress)
+        return _loop(agent, config, _init(agent, config), 0, total, None, None, progress)
     with RunFolder.create(out, overwrite=overwrite) as folder:
         folder.write_config(to_toml(config))
         with MetricsWriter(folder.path) as writer:
-            return _loop(ppo, config, _init(ppo, config), 0, total, folder, writer, progress)
+            return _loop(agent, config, _init(agent, config), 0, total, folder, writer, progress)
 
 
 def resume(
@@ -122,19 +121,19 @@ def resume(
     """
     with RunFolder.open(out) as folder:
         config = from_toml(folder.read_config(), RunConfig)
-        ppo = _build(config, env)
+        agent = _build(config, env)
         enable_compilation_cache()
         state = None
         if any(folder.checkpoints.glob("step-*")):  # else it was stopped before its first save: the seed says it all
             path = _latest(folder)
             _check_same(config, read_checkpoint(path).metadata.config)
-            state = load_checkpoint(path, _shapes(ppo))
-            if isinstance(ppo.env, HostEnvironment):
-                state = eqx.filter_jit(ppo.with_new_episodes)(state)
-        state = _init(ppo, config) if state is None else state
+            state = load_checkpoint(path, _shapes(agent))
+            if isinstance(agent.env, HostEnvironment):
+                state = eqx.filter_jit(agent.with_new_episodes)(state)
+        state = _init(agent, config) if state is None else state
         done = int(state.iteration)
-        with MetricsWriter(folder.path, resume_step=done * ppo.steps_per_iteration) as writer:
-            return _loop(ppo, config, state, done, config.iterations, folder, writer, progress)
+        with MetricsWriter(folder.path, resume_step=done * agent.steps_per_iteration) as writer:
+            return _loop(agent, config, state, done, config.iterations, folder, writer, progress)
 
 
 def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) -> Run:
@@ -153,49 +152,49 @@ def load_run(path: str | os.PathLike[str], *, env: Environment | None = None) ->
         folder = RunFolder.open(path, lock=False)
         path = _latest(folder)
     config = from_toml(read_checkpoint(path).metadata.config, RunConfig)
-    ppo = _build(config, env)
-    state = load_checkpoint(path, _shapes(ppo))
+    agent = _build(config, env)
+    state = load_checkpoint(path, _shapes(agent))
     rows = [] if folder is None else read_metrics(folder.metrics_path)
-    rows = [row for row in rows if row["step"] <= int(state.iteration) * ppo.steps_per_iteration]
+    rows = [row for row in rows if row["step"] <= int(state.iteration) * agent.steps_per_iteration]
     looks = [] if folder is None or not folder.flow_path.exists() else read_metrics(folder.flow_path)
     looks = [look for look in looks if look["iteration"] <= int(state.iteration)]
-    return Run(config, ppo.env, state, None if folder is None else folder.path, rows, None, looks)
+    return Run(config, agent.env, state, None if folder is None else folder.path, rows, None, looks)
 
 
-def _build(config: RunConfig, env: Environment | None) -> PPO:
-    ppo = PPO(env or config.env.build(), config.ppo, config.network)
-    if config.flow_every is not None and isinstance(ppo.env, HostEnvironment):
+def _build(config: RunConfig, env: Environment | None) -> Agent:
+    agent = config.build(env)
+    if config.flow_every is not None and isinstance(agent.env, HostEnvironment):
         raise ConfigError(
-            f"flow_every = {config.flow_every}, on {ppo.env.name}.",
+            f"flow_every = {config.flow_every}, on {agent.env.name}.",
             "The gradient microscope acts out the next rollout beforehand; a Python environment cannot go back.",
             "Leave flow_every out, or train on an environment written in JAX.",
         )
-    return ppo
+    return agent
 
 
-def _shapes(ppo: PPO) -> TrainState:
+def _shapes(agent: Agent) -> AgentState:
     """What a training state looks like, without computing one (and without opening any environment)."""
-    return eqx.filter_eval_shape(ppo.init, jax.ShapeDtypeStruct((), jnp.uint32))
+    return eqx.filter_eval_shape(agent.init, jax.ShapeDtypeStruct((), jnp.uint32))
 
 
-def _init(ppo: PPO, config: RunConfig) -> TrainState:
-    return eqx.filter_jit(ppo.init)(jnp.uint32(config.seed))  # compiled: operation by operation it takes seconds
+def _init(agent: Agent, config: RunConfig) -> AgentState:
+    return eqx.filter_jit(agent.init)(jnp.uint32(config.seed))  # compiled: operation by operation it takes seconds
 
 
-def compile_chunk(ppo: PPO, state: TrainState) -> Any:
-    """`PPO.run` compiled for this state's shapes: call it with (state, iterations, total, first)."""
+def compile_chunk(agent: Agent, state: AgentState) -> Any:
+    """`Agent.run` compiled for this state's shapes: call it with (state, iterations, total, first)."""
 
-    def run(state: TrainState, iterations: jax.Array, total: jax.Array, first: jax.Array):
-        return ppo.run(state, iterations, total, first, MAX_CHUNK)
+    def run(state: AgentState, iterations: jax.Array, total: jax.Array, first: jax.Array):
+        return agent.run(state, iterations, total, first, MAX_CHUNK)
 
     one = jnp.int32(1)
     return jax.jit(run, donate_argnums=0).lower(state, one, one, one).compile()
 
 
 def _loop(
-    ppo: PPO,
+    agent: Agent,
     config: RunConfig,
-    state: TrainState,
+    state: AgentState,
     done: int,
     total: int,
     folder: RunFolder | None,
@@ -206,11 +205,11 @@ def _loop(
     began = time.perf_counter()
     rows = [] if folder is None or done == 0 else read_metrics(folder.metrics_path)
     seconds_before = rows[-1]["seconds"] if rows else 0.0
-    per_iteration = ppo.steps_per_iteration
+    per_iteration = agent.steps_per_iteration
     latest_return: float | None = None
-    looks = None if config.flow_every is None else FlowLooks(ppo, config.flow_every, done, folder, writer)
-    with SaveOnSignal() as interrupt, _closing(ppo.env, state.actors.environment):
-        chunk = compile_chunk(ppo, state)
+    looks = None if config.flow_every is None else FlowLooks(agent, config.flow_every, done, folder, writer)
+    with SaveOnSignal() as interrupt, _closing(agent.env, state.actors.environment):
+        chunk = compile_chunk(agent, state)
         running = saved = time.perf_counter()
         first, count, stale = done, 1, False
         while done < total and interrupt.received is None:
@@ -238,8 +237,8 @@ def _loop(
             if fault.kind:
                 if folder is not None and stale:  # the state is that from before the fault
                     _save(folder, state, config, done * per_iteration)
-                raise_error_of(ppo.env, state.actors.environment)
-                _raise(fault, config, done * per_iteration, parameter_names(state.policy.network))
+                raise_error_of(agent.env, state.actors.environment)
+                _raise(fault, config, agent.words, done * per_iteration, agent.parameter_names(state))
             if progress is not None:
                 progress(Progress(done * per_iteration, total * per_iteration, now - began, speed, latest_return))
             if now - start < CHUNK_SECONDS / 2:
@@ -254,7 +253,7 @@ def _loop(
         if looks is not None and done == total:
             looks.look(state, done, last=True)
     path, seen = None if folder is None else folder.path, [] if looks is None else looks.rows
-    return Run(config, ppo.env, state, path, rows, interrupt.received, seen)
+    return Run(config, agent.env, state, path, rows, interrupt.received, seen)
 
 
 @contextlib.contextmanager
@@ -289,7 +288,7 @@ def _latest(folder: RunFolder) -> Path:
     return latest.path
 
 
-def _save(folder: RunFolder, state: TrainState, config: RunConfig, step: int) -> None:
+def _save(folder: RunFolder, state: AgentState, config: RunConfig, step: int) -> None:
     path = folder.checkpoints / checkpoint_name(step)
     save_checkpoint(path, state, config=to_toml(config), step=step)
     prune_checkpoints(folder.checkpoints, config.keep_checkpoints, newest=path)
@@ -302,10 +301,10 @@ def _row(metrics: Metrics, i: int) -> dict[str, Any]:
     return row
 
 
-def _raise(fault: Fault, config: RunConfig, steps_done: int, parameters: list[str]) -> None:
+def _raise(fault: Fault, config: RunConfig, words: Words, steps_done: int, parameters: list[str]) -> None:
     keep = "The last good checkpoint stays, where one was saved."
     if fault.kind == FAULT_INPUT:
-        step = steps_done + int(fault.time) * config.ppo.num_envs
+        step = steps_done + int(fault.time) * config.agent.num_envs
         raise NonFiniteError(
             f"{config.env.name} gave a NaN or an infinite value: environment {int(fault.environment)}, "
             f"step {int(fault.time)} of the rollout (after {step} environment steps in all), "
@@ -315,17 +314,17 @@ def _raise(fault: Fault, config: RunConfig, steps_done: int, parameters: list[st
         )
     if fault.kind == FAULT_REPLAY:
         raise PreflightError(
-            "The preflight failed: recomputed log-probabilities or values differ from those of acting by "
+            f"The preflight failed: recomputed {words.replayed} differ from those of acting by "
             f"{float(fault.replay_error):.3g}.",
-            "PPO's first ratio would not be 1: training would see other inputs or memory states than acting did.",
+            words.broken,
             "The memory's unroll and step disagree, or its stored states are wrong. "
             "No update was made from that rollout.",
         )
     if fault.kind == FAULT_GRADIENT:
         iteration = int(fault.guard.first_iteration) + 1
-        error = fault.guard.error(parameters, list(FORWARD.values()), f"iteration {iteration}")
+        error = fault.guard.error(parameters, words.forward, f"iteration {iteration}")
         raise NonFiniteError(
             f"{error.what} {steps_done} environment steps were done.",
             error.why,
-            f"Lower ppo.learning_rate, set ppo.gradient_clip, or normalise rewards (ppo.normalise_returns). {keep}",
+            f"{words.calmer} {keep}",
         )

@@ -48,7 +48,8 @@ def read_examples(path: str) -> list[Example]:
     """The labelled texts of a file.
 
     Args:
-        path: a .csv file with a header that has `text` and `label`, or a .jsonl file of objects that have both.
+        path: a .csv file with a header that has `text` and `label`, or a .jsonl file of objects that have both; a label
+            is a string or a whole number.
 
     Raises:
         ConfigError: what is wrong, and in which line.
@@ -78,7 +79,8 @@ def _text(path: str) -> str:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read", str(error), "Name a file that exists.") from error
+        why = f"{error.strerror or error}."
+        raise ConfigError(f"{path} cannot be read", why, "Name a file that exists.") from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,10 +128,12 @@ def _json_rows(path: str, content: str) -> Iterator[tuple[int, str, str]]:
             raise _error(path, number, "not JSON", str(error), SHAPE) from error
         if not isinstance(value, dict):
             raise _error(path, number, f"a {type(value).__name__}, not an object", "", SHAPE)
+        if type(value.get("label")) is int:  # classes are often numbered, and a CSV's are read as they stand
+            value["label"] = str(value["label"])
         for column in COLUMNS:
             if not isinstance(value.get(column), str):
                 found = f"{value[column]!r}, a {type(value[column]).__name__}" if column in value else "missing"
-                raise _error(path, number, f"{column} is {found}", "It is a string.", SHAPE)
+                raise _error(path, number, f"{column} is {found}", "It is a string (a label also a number).", SHAPE)
         yield number, value["text"], value["label"]
 
 

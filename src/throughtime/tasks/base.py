@@ -1,7 +1,7 @@
 """The one contract of the supervised tasks: data, a model around any memory, a loss, and a score on held-out data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -185,7 +185,16 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Mapping[str, float]:
-        """Scores of the final model on held-out data."""
+        """Scores of the final model on held-out data.
+
+        Where the memoryless score has to be measured on the data, it is among them: `memoryless_…` before the name of
+        the headline score.
+        """
+
+    def examples(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Sequence[Any]:
+        """What the report shows of the final model beside its scores. Default: nothing."""
+        del model, data, key
+        return ()
 
     def for_seed(self, seed: int) -> "Task":
         """The task as one of several seeds trains on it. Default: the same; other where `evaluate` writes a file."""

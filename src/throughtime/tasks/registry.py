@@ -17,6 +17,7 @@ from throughtime.tasks.digits import DigitPixels, DigitRows, Digits
 from throughtime.tasks.echo import Echo
 from throughtime.tasks.melody import Melody
 from throughtime.tasks.reverse import Reverse
+from throughtime.tasks.scan import Scan
 from throughtime.tasks.sentiment import Sentiment
 from throughtime.tasks.video import VideoDirections
 
@@ -34,6 +35,7 @@ _TASKS: tuple[type[Task], ...] = (
     Echo,
     Melody,
     Reverse,
+    Scan,
     Sentiment,
     VideoDirections,
 )

@@ -11,6 +11,7 @@ from throughtime.envs.suite.higher_lower import HigherLower as HigherLower
 from throughtime.envs.suite.minesweeper import Minesweeper as Minesweeper
 from throughtime.envs.suite.pendulum import Pendulum as Pendulum
 from throughtime.envs.suite.pendulum_noisy import NoisyPendulum as NoisyPendulum
+from throughtime.envs.suite.pocket_watch import PocketWatch as PocketWatch
 from throughtime.envs.suite.repeat_first import RepeatFirst as RepeatFirst
 from throughtime.envs.suite.repeat_previous import RepeatPrevious as RepeatPrevious
 from throughtime.envs.suite.t_maze import TMaze as TMaze

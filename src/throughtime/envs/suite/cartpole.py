@@ -42,9 +42,10 @@ class CartPole(Environment[CartPoleState, CartPoleParams]):
 
     Actions: 0 pushes to the left, 1 to the right. The observation is `[x, ẋ, θ, θ̇]`; where `velocities` is
     false, ẋ and θ̇ read 0 while the shape stays `[4]`, as in Stable-Baselines3's CartPoleNoVel. The reward is
-    1 per step, the last one included. The episode terminates where |x| > 2.4 m or |θ| > 12°, and is truncated
-    after `time_limit` steps. It starts with all four uniform in ±0.05. Explicit Euler, positions moved by the
-    velocities before the step.
+    1 per step, the last one included; where `delayed`, the last step (terminated or truncated) pays for all of
+    them and the others pay 0, which is a task of credit assignment with the same returns. The episode terminates
+    where |x| > 2.4 m or |θ| > 12°, and is truncated after `time_limit` steps. It starts with all four uniform in
+    ±0.05. Explicit Euler, positions moved by the velocities before the step.
 
     Reference: Barto, Sutton & Anderson 1983; Florian 2007, "Correct equations for the dynamics of the
     cart-pole system", without friction.
@@ -52,19 +53,23 @@ class CartPole(Environment[CartPoleState, CartPoleParams]):
     Args:
         velocities: whether the velocities are seen.
         time_limit: steps after which the episode is truncated, at least 1.
+        delayed: whether the whole reward comes at the end.
     """
 
     stochastic_step: ClassVar[bool] = False
 
     velocities: bool = False
     time_limit: int = 500
+    delayed: bool = False
 
     def __post_init__(self):
         check_at_least_one(self.name, "time_limit", self.time_limit, "It counts the steps of the longest episode.")
 
     @property
     def name(self) -> str:
-        """`cartpole-positions`, or `cartpole` with velocities."""
+        """`cartpole-positions`, or `cartpole` with velocities; `delayed-cartpole` where the reward comes at the end."""
+        if self.delayed:
+            return "delayed-cartpole" if self.velocities else "delayed-cartpole-positions"
         return "cartpole" if self.velocities else "cartpole-positions"
 
     @property
@@ -124,7 +129,11 @@ class CartPole(Environment[CartPoleState, CartPoleParams]):
             time + 1,
         )
         terminated = (jnp.abs(state.x) > X_LIMIT) | (jnp.abs(state.angle) > ANGLE_LIMIT)
-        return self._observe(state), state, jnp.ones((), jnp.float32), terminated, {}
+        reward = jnp.ones((), jnp.float32)
+        if self.delayed:
+            ended = terminated | self.is_truncated(state, params)
+            reward = jnp.where(ended, state.time.astype(jnp.float32), 0.0)
+        return self._observe(state), state, reward, terminated, {}
 
     def _observe(self, state: CartPoleState) -> Float[Array, " 4"]:
         zero = jnp.zeros((), jnp.float32)

@@ -9,6 +9,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from throughtime.envs._checks import check_at_least_one
 from throughtime.envs.base import Box, Discrete, Environment
+from throughtime.envs.drawing import Drawing
+from throughtime.envs.suite._strip import strip
 
 
 class TMazeState(NamedTuple):
@@ -146,6 +148,16 @@ class TMaze(Environment[TMazeState, TMazeParams]):
     def hidden_state(self, state: TMazeState) -> Int[Array, ""]:
         """1 where the goal is up, 0 where it is down."""
         return (state.goal_y > 0).astype(jnp.int32)
+
+    def draw(self, state: TMazeState) -> Drawing:
+        """The maze from above; a long corridor is drawn shorter."""
+        end, x, y = self.oracle_length + self.length, int(state.x), int(state.y)
+        corridor = strip(end + 1, {0: ("o", "cue")} | ({x: ("@", "agent")} if y == 0 else {}))
+        indent = " " * (len(corridor.cells) - 1)
+        arms = {side: ("G", "goal") if side == int(state.goal_y) else ("x", "danger") for side in (1, -1)}
+        up, down = (("@", "agent") if y == side else arms[side] for side in (1, -1))
+        legend = "@ agent, o oracle, G the arm that pays, x the other" + corridor.note
+        return Drawing.of([indent, up], corridor.cells, [indent, down], [(legend, "faint")])
 
     @property
     def optimal_return(self) -> float:

@@ -6,7 +6,7 @@ import jax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from throughtime.core import ConfigError, select_rows
-from throughtime.memory import Memory
+from throughtime.memory import Memory, check_sequence
 
 
 def states_between(
@@ -28,7 +28,7 @@ def states_between(
     return before, hidden, projected
 
 
-def check_shapes(memory: Memory, xs: Any, resets: Any, d_ys: Any = None) -> None:
+def check_shapes(memory: Memory, state: Any, xs: Any, resets: Any, d_ys: Any = None) -> None:
     """Refuses arrays that do not belong together.
 
     Raises:
@@ -47,3 +47,4 @@ def check_shapes(memory: Memory, xs: Any, resets: Any, d_ys: Any = None) -> None
             + ".",
             "Give time-major arrays with T and B of at least 1.",
         )
+    check_sequence(memory, state, xs, resets)

@@ -50,7 +50,7 @@ def step_gradients(
     Raises:
         ConfigError: shapes that do not belong together.
     """
-    check_shapes(memory, xs, resets, d_ys)
+    check_shapes(memory, state, xs, resets, d_ys)
     return _over_time(memory, state, xs, resets, d_ys, lambda gradient: gradient)
 
 
@@ -87,7 +87,7 @@ def contributions(
     Raises:
         ConfigError: shapes that do not belong together.
     """
-    check_shapes(memory, xs, resets, d_ys)
+    check_shapes(memory, state, xs, resets, d_ys)
     norms, along, squares = jax.device_get(_reduced(memory, state, xs, resets, d_ys))
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = {name: values.astype(np.float64) / squares[name].astype(np.float64) for name, values in along.items()}

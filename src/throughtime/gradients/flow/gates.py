@@ -82,7 +82,7 @@ def gate_saturation(
     Raises:
         ConfigError: shapes that do not belong together.
     """
-    check_shapes(memory, xs, resets)
+    check_shapes(memory, state, xs, resets)
     return {name: (float(a), float(b)) for name, (a, b) in _saturation(memory, state, xs, resets).items()}
 
 

@@ -44,7 +44,7 @@ def state_jacobians(
     Raises:
         ConfigError: shapes that do not belong together.
     """
-    check_shapes(memory, xs, resets)
+    check_shapes(memory, state, xs, resets)
     before, _, projected = states_between(memory, state, xs, resets)
 
     def one(before, projected):  # a single row

@@ -75,7 +75,7 @@ def lag_norms(
     Raises:
         ConfigError: shapes that do not belong together.
     """
-    check_shapes(memory, xs, resets, d_ys)
+    check_shapes(memory, state, xs, resets, d_ys)
     sources = _sources(np.asarray(jnp.any(d_ys != 0, axis=(1, 2))), np.asarray(resets), max_sources)
     records = jax.device_get(_backward(memory, state, xs, resets, d_ys, jnp.asarray(sources)))
     T = xs.shape[0]

@@ -27,10 +27,11 @@ struct Shape {
   int64_t T, B, I, H;
   int64_t workers;
 
-  // No more workers than there are groups of four rows, or millions of operations: waking a thread costs some 10 µs.
+  // No more workers than there are groups of four rows, or than the work pays for: on an idle machine a second thread
+  // arrives some 60 µs after it is woken, the time of 5 to 10 million operations. An element of the gates counts for 40.
   void limit_workers(int64_t cores) {
-    const double flops = 2.0 * T * B * gates() * H * (I + H);
-    workers = most(1, least(least(cores, ceil_div(B, 4)), int64_t(flops / 1e6)));
+    const double operations = T * B * gates() * H * (2.0 * (I + H) + 40.0);
+    workers = most(1, least(least(cores, ceil_div(B, 4)), int64_t(operations / 16e6)));
   }
 
   int64_t gates() const { return cell == kElman ? 1 : cell == kLstm ? 4 : 3; }

@@ -10,11 +10,17 @@ from throughtime.memory.architectures.direct import OneToOne as OneToOne
 from throughtime.memory.architectures.encoder_decoder import EncoderDecoder as EncoderDecoder
 from throughtime.memory.architectures.encoder_decoder import context_size as context_size
 from throughtime.memory.architectures.one_to_many import OneToMany as OneToMany
+from throughtime.memory.architectures.options import OptionDecoder as OptionDecoder
+from throughtime.memory.architectures.options import Plan as Plan
+from throughtime.memory.architectures.options import plan_log_prob as plan_log_prob
 from throughtime.memory.architectures.ragged import Reading as Reading
 from throughtime.memory.architectures.ragged import pad_sequences as pad_sequences
 from throughtime.memory.architectures.ragged import read as read
 from throughtime.memory.architectures.ragged import valid_steps as valid_steps
+from throughtime.memory.architectures.roles import RoleReader as RoleReader
 from throughtime.memory.architectures.scheduled_sampling import ScheduledSampling as ScheduledSampling
+from throughtime.memory.architectures.syntactic_attention import PointerDecoder as PointerDecoder
+from throughtime.memory.architectures.syntactic_attention import SyntacticAttention as SyntacticAttention
 from throughtime.memory.architectures.tokens import BOS as BOS
 from throughtime.memory.architectures.tokens import EOS as EOS
 from throughtime.memory.architectures.tokens import FIRST_SYMBOL as FIRST_SYMBOL

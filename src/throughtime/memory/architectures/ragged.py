@@ -72,7 +72,11 @@ def check_sequences(xs: Any, lengths: Any, memory: Memory) -> tuple[Array, Int[A
     Raises:
         ConfigError: what is expected and what was given. Inside compiled code only shapes and dtypes are known.
     """
-    size, dtype = memory.input_size, memory_dtype(memory)
+    return check_features(xs, lengths, memory.input_size, memory_dtype(memory))
+
+
+def check_features(xs: Any, lengths: Any, size: int, dtype: np.dtype) -> tuple[Array, Int[Array, " B"] | None]:
+    """`check_sequences` for what reads `size` features of a dtype, memory or not."""
     if isinstance(xs, list | tuple):
         raise ConfigError(
             f"expected one array [T, B, {size}], got {len(xs)} sequences in a {type(xs).__name__}",

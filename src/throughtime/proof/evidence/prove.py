@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from throughtime.agents import PPO, Microscope
+from throughtime.agents import Microscope
 from throughtime.core import ConfigError, RunFolderError
 from throughtime.envs import Environment
 from throughtime.proof.evidence._intervals import over_seeds
@@ -101,7 +101,7 @@ def prove(
         known_memoryless=task.memoryless_return,
         known_ceiling=task.optimal_return,
     )
-    discount = task.discount if task.discount < 1.0 else first.config.ppo.discount
+    discount = task.discount if task.discount < 1.0 else first.config.agent.discount
     # A memoryless policy that draws its actions: the twin, or the agent with its memory taken away.
     alone = next((twin.runs[0] for twin in twins if twin.role == "memoryless"), first)
     wandering = record(
@@ -223,8 +223,8 @@ def _gradient_horizon(run: Run) -> GradientHorizon:
     if run.flow:
         networks: dict[str, Any] = run.flow[-1]["networks"]
     else:
-        ppo = PPO(run.env, run.config.ppo, run.config.network)
-        flows = Microscope(ppo, sequences=16, max_sources=32, jacobian_rows=0).measure(run.state)
+        agent = run.config.build(run.env)
+        flows = Microscope(agent, sequences=16, max_sources=32, jacobian_rows=0).measure(run.state)
         networks = {name: flow.record() for name, flow in flows.items()}
     record = networks.get("network") or networks["actor"]
     return GradientHorizon(

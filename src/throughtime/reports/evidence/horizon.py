@@ -57,7 +57,7 @@ def horizon_curves(record: Mapping[str, Any], *, narrow: bool = False) -> str:
         above(figure, f"memory horizon {lag}", lag / last, left, inner, top - 22, ACTION)
         text_at(figure, 0, 12, "KL(action ‖ action with step t − k changed), nats", color=GREY, size=12)
         if not narrow:
-            names = [("all steps (dots: decisions)", ACTION, _end(curve)), ("threshold", GREY, theta)]
+            names = [(curve_name(record), ACTION, _end(curve)), ("threshold", GREY, theta)]
             label_right(figure, axes, names, right, top, top + panel)
         if len(ratios):
             below(figure)
@@ -84,6 +84,11 @@ def horizon_curves(record: Mapping[str, Any], *, narrow: bool = False) -> str:
     name = f"evidence-horizon-{'narrow' if narrow else 'wide'}"
     description = f"How far the action moves when an observation k steps back is changed; horizon {horizon['lag']}."
     return inline_svg(draw, name, width, height, "Memory horizon by intervention", description)
+
+
+def curve_name(record: Mapping[str, Any]) -> str:
+    """What the curve of the intervention shows."""
+    return "all steps" + " (dots: decisions)" * bool(record["horizon"]["decision_steps"])
 
 
 def _log(values: Any) -> Float[np.ndarray, " K"]:

@@ -72,7 +72,8 @@ def saliency_strip(record: Mapping[str, Any], *, narrow: bool = False) -> str:
         axes.bar(sources[known], effects[known], width=0.9, color=EFFECT)
         axes.plot(sources[~known], np.zeros((~known).sum()), "|", color="#b8c0c8", markersize=6, clip_on=False)
         axes.axhline(0, color=GREY, linewidth=0.8)
-        text_at(figure, 0, top - 10, f"What changing each step does to the action at step {shown}", weight="bold")
+        does = "Effect of each step on the action at" if narrow else "What changing each step does to the action at step"
+        text_at(figure, 0, top - 10, f"{does} {shown}", weight="bold")
         text_at(figure, 0, top + BARS / 2 + 4, "KL, nats", color=GREY, size=12)
         text_at(figure, left + inner + 6, top + 9, f"{highest:.2g}", color=GREY, size=11)
 
@@ -103,7 +104,8 @@ def saliency_strip(record: Mapping[str, Any], *, narrow: bool = False) -> str:
         axes.yaxis.set_major_locator(whole_ticks(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         text_at(figure, 0, image_top - 10, "The same share for every action, one row each", weight="bold")
-        text_at(figure, 0, image_top + 14, "action at step", color=GREY, size=12)
+        for line, words in enumerate(("action", "at step") if narrow else ("action at step",)):
+            text_at(figure, 0, image_top + 14 + 16 * line, words, color=GREY, size=12)
         bar = axes_at(figure, left + inner + 6, image_top, 6, image)
         bar.imshow(np.linspace(1, 0, 64)[:, None], cmap=SEQUENTIAL, aspect="auto", interpolation="none")
         bar.set_axis_off()

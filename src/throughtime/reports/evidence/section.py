@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from throughtime.reports.evidence.ablations import ablation_curves
-from throughtime.reports.evidence.horizon import horizon_curves
+from throughtime.reports.evidence.horizon import curve_name, horizon_curves
 from throughtime.reports.evidence.saliency import saliency_strip
 from throughtime.reports.numbers import formatter
-from throughtime.reports.page import figure, paragraph, section, table
+from throughtime.reports.page import figure, key, paragraph, section, table
 
 NOTES = (
     "Evidence of memory use: ablations replay the same episodes with the same weights, and only the state that a step "
@@ -33,6 +33,7 @@ def evidence_section(record: Mapping[str, Any]) -> str:
                 lambda narrow: ablation_curves(record, narrow=narrow),
                 "The return with the state tampered with. Intact: as trained. Swapped: before each step an episode "
                 "gets another one's state. Frozen: what the first step has written is never written over. Bars: 95%.",
+                _ablation_key(record),
             )
         )
     decisions = (
@@ -46,6 +47,7 @@ def evidence_section(record: Mapping[str, Any]) -> str:
             lambda narrow: horizon_curves(record, narrow=narrow),
             f"What the action at step t still has of what was seen at step t − k. {decisions}The band is the horizon's "
             f"95% interval.{gaps}",
+            _horizon_key(record),
         )
     )
     parts.append(
@@ -108,5 +110,22 @@ def _share(record: Mapping[str, Any]) -> str:
     return f"{share['value']:.1%} ({low:.1%} to {high:.1%}) of the way {ends}".replace("-", "−")
 
 
-def _both(draw: Callable[[bool], str], caption: str) -> str:
-    return figure(draw(False), draw(True), caption)
+def _ablation_key(record: Mapping[str, Any]) -> str:
+    """The curve, and the three lines in the colours and dashes that `ablation_curves` gives them."""
+    means = {name: record["ablations"][name]["mean"] for name in ("intact", "swapped", "frozen")}
+    show = formatter(list(means.values()))
+    samples = {"intact": "memory dashed", "swapped": "memoryless dotted", "frozen": "ceiling"}
+    lines = [(samples[name], f"{name} {show(mean)}") for name, mean in means.items()]
+    return key([("", "reset, or with noise"), *lines])
+
+
+def _horizon_key(record: Mapping[str, Any]) -> str:
+    threshold = f"threshold {record['horizon']['threshold']:.2g} nats"
+    curve = ("memory", curve_name(record))
+    if record["gradient_horizon"] is None:
+        return key([curve, ("ceiling", threshold)])
+    return key([curve, ("window", "training's gradient"), ("ceiling", f"{threshold}, 1% of lag 0")])
+
+
+def _both(draw: Callable[[bool], str], caption: str, names: str = "") -> str:
+    return figure(draw(False), draw(True), caption, names)

@@ -1,13 +1,12 @@
 """What the gradient microscope saw, as sections of a page."""
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from throughtime.reports.flow.axes import Record
 from throughtime.reports.flow.lags import heat_map, horizon_over_training, lag_curves
 from throughtime.reports.flow.steps import recurrent_parameter, singular_values, step_shares
-from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table
+from throughtime.reports.page import bullets, command_line, figure, key, page, paragraph, section, table
 
 NOTES = (
     "The gradient at lag k is that of the loss of step t with respect to what step t − k handed on (at lag 0: what "
@@ -153,9 +152,8 @@ def _path_key(record: Record) -> str:
     """Names the curves where the window is too narrow to name them beside the frame."""
     names = ["all paths", *(f"through {path} alone" for path in record["path_horizons"])]
     classes = ("memory", "memoryless dashed", "window dashed")  # the colours of the first curves
-    entries = [f'<li><i class="{c}"></i>{escape(name)}</li>' for c, name in zip(classes, names, strict=False)]
-    return f'<ul class="key">{"".join(entries)}</ul>' if len(names) > 1 else ""
+    return key(list(zip(classes, names, strict=False))) if len(names) > 1 else ""
 
 
-def _both(draw: Callable[[bool], str], caption: str, key: str = "") -> str:
-    return figure(draw(False), draw(True), caption, key)
+def _both(draw: Callable[[bool], str], caption: str, names: str = "") -> str:
+    return figure(draw(False), draw(True), caption, names)

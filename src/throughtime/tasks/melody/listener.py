@@ -23,7 +23,7 @@ NUM_TOKENS = FIRST_DURATION + len(SIXTEENTHS)
 LONG = 8
 """Sixteenths of a note that ends a phrase: a half."""
 
-Hears = Literal["all", "beats", "notes"]
+Hears = Literal["all", "beats", "notes", "nothing"]
 
 MOST_NOTES = 128
 """Notes of a melody that are kept. Later ones are compared with these, but not kept: what they repeat is heard where it
@@ -86,7 +86,8 @@ class Listener(Memory):
 
         Args:
             memory: its inputs are an embedding of the tokens, E wide, and `heard_size()` features.
-            hears: what is counted for it: "all", no repetitions ("beats"), or the last step alone ("notes").
+            hears: what is counted for it: "all", no repetitions ("beats"), the last step alone ("notes"), or nothing,
+                the last pitch neither: then the memory sees the present token alone.
             key: for the embedding.
         """
         self.memory, self.hears = memory, hears
@@ -142,7 +143,9 @@ class Listener(Memory):
         zero = jnp.zeros_like(signals.clock)
         if self.hears != "all":
             signals = signals._replace(match=zero, repeated=zero - 1)
-        return signals._replace(clock=zero, phrase=zero) if self.hears == "notes" else signals
+        if self.hears in ("notes", "nothing"):
+            signals = signals._replace(clock=zero, phrase=zero)
+        return signals._replace(pitch=zero, before=zero) if self.hears == "nothing" else signals
 
 
 class NoteReadout(eqx.Module):

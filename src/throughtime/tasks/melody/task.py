@@ -70,7 +70,9 @@ class Melody(Task):
     All melodies are moved to C major or A minor. Bits per note are those of all pitches, durations and the end, over
     the notes after the first. The baselines are trigram models of the same symbols, which see two notes back. The model
     sees all notes back to the first and nothing else; what is counted of them (`hears`) helps without any recurrence
-    too: `--memory none` measures counted features without recurrence, and is no memoryless floor.
+    too: `--memory none` measures counted features without recurrence, and is no memoryless floor. That is what one can
+    tell from the present symbol alone: its counted figure is `memoryless_bits_per_note`, and `--memory none --hears
+    nothing` learns to reach it.
     """
 
     name: ClassVar[str] = "melody"
@@ -80,7 +82,8 @@ class Melody(Task):
     extra: ClassVar[str | None] = "music"
 
     hears: Hears = "all"
-    """What is counted of the notes and told the memory: all; beats (but no repetitions); notes (neither)."""
+    """What is counted of the notes and told the memory: all; beats (but no repetitions); notes (the last step alone);
+    nothing (the present symbol is all that it sees)."""
     midi: str = ""
     """A file to write a melody to, which the trained model makes up from the first note of a test chorale. With several
     seeds each has its own: FILE-seed-0.mid and so on."""
@@ -94,9 +97,9 @@ class Melody(Task):
             raise ConfigError(f"there is no folder for {self.midi!r}", "", "Make it first, or name another file.")
 
     @property
-    def beside_memory(self) -> str:
+    def beside_memory(self) -> str | None:
         """What is counted."""
-        return f"features counted of all notes so far ({_COUNTED[self.hears]})"
+        return f"features counted of all notes so far ({_COUNTED[self.hears]})" if self.hears in _COUNTED else None
 
     def for_seed(self, seed: int) -> "Melody":
         """A MIDI file of its own, `melody-seed-3.mid` for `melody.mid`."""
@@ -147,7 +150,7 @@ class Melody(Task):
         return token_loss(model(batch.seeds, batch.tokens.T, key), batch.tokens.T)
 
     def evaluate(self, model: MelodyModel, data: MelodySplits, key: PRNGKeyArray) -> Mapping[str, float]:
-        """Bits per note on the test split, of the model and of both baselines; writes the MIDI file, if any."""
+        """Bits per note on the test split, of the model and of the baselines; writes the MIDI file, if any."""
         tokens = data.test.tokens.T
         mask = np.asarray(counted(tokens))
         nats = float(eqx.filter_jit(self.loss)(model, data.test, None, jnp.zeros(()))) * mask.sum()
@@ -161,6 +164,7 @@ class Melody(Task):
             "bits_per_note": bits,
             "trigram_bits_per_note": trigrams.whole,
             "factored_trigram_bits_per_note": trigrams.factored,
+            "memoryless_bits_per_note": trigrams.memoryless,
             "below_trigram": 1.0 - bits / trigrams.whole,
             "below_factored_trigram": 1.0 - bits / trigrams.factored,
         }

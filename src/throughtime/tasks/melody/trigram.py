@@ -1,4 +1,4 @@
-"""The baseline: interpolated trigrams of notes, as strong as two notes of memory allow."""
+"""The baselines: interpolated trigrams of notes, as strong as two notes of memory allow, and what needs no memory."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -17,12 +17,15 @@ _ALPHAS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
 class TrigramBits(NamedTuple):
-    """Bits per note of the two trigram models."""
+    """Bits per note of the two trigram models, and of the same without memory."""
 
     whole: float
     """A note, pitch and duration together, given the two notes before."""
     factored: float
     """Its pitch given the two notes before, then its duration given the pitch too; backing off to parts of notes."""
+    memoryless: float
+    """Each symbol given the one before it alone, as a model without memory sees it: a pitch given the duration of the
+    note before (after the first note: given that note, which is one input), a duration given the pitch."""
 
 
 class Interpolated:
@@ -84,6 +87,7 @@ def trigram_bits(train: Sequence[Melody], valid: Sequence[Melody], test: Sequenc
     return TrigramBits(
         measure(_whole, _PITCHES * _DURATIONS + 1),
         measure(_pitch, _PITCHES + 1) + measure(_duration, _DURATIONS),
+        measure(_second_pitch, _PITCHES + 1) + measure(_later_pitch, _PITCHES + 1) + measure(_own_duration, _DURATIONS),
     )
 
 
@@ -108,3 +112,15 @@ def _duration(melody: Melody) -> list[Event]:
         if note != END
         for p in (note.pitch,)
     ]
+
+
+def _second_pitch(melody: Melody) -> list[Event]:
+    return [((0, a.pitch, a), note.pitch) for a, _, note in _steps(melody)[:1]]
+
+
+def _later_pitch(melody: Melody) -> list[Event]:
+    return [((0, a.duration), note.pitch) for a, _, note in _steps(melody)[1:]]
+
+
+def _own_duration(melody: Melody) -> list[Event]:
+    return [((0, note.pitch), note.duration) for _, _, note in _steps(melody) if note != END]

@@ -1,0 +1,62 @@
+"""The algorithms by name."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from throughtime.agents.agent import Agent, AlgorithmConfig
+from throughtime.agents.network import NetworkConfig
+from throughtime.agents.ppo import PPO
+from throughtime.agents.ppo_config import PPOConfig
+from throughtime.agents.r2d2 import R2D2
+from throughtime.agents.r2d2_config import DRQNConfig, R2D2Config
+from throughtime.core import ConfigError, did_you_mean
+from throughtime.envs import Environment
+
+
+class Algorithm(NamedTuple):
+    """What is known of an algorithm before an agent is built."""
+
+    title: str  # as people write it
+    config: type[Any]  # of its settings, an `AlgorithmConfig`
+    build: Callable[[Environment, Any, NetworkConfig], Agent]
+    summary: str
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ppo": Algorithm("recurrent PPO", PPOConfig, PPO, "on policy, clipped policy gradients; any actions"),
+    "r2d2": Algorithm(
+        "R2D2", R2D2Config, R2D2, "recurrent Q-learning, prioritised sequences; discrete actions"
+    ),
+    "drqn": Algorithm("DRQN", DRQNConfig, R2D2, "recurrent Q-learning, uniform replay, zero states; discrete actions"),
+}
+"""Every algorithm; a run's config has one table of settings of that name."""
+
+
+def algorithm(name: str) -> Algorithm:
+    """An algorithm by name.
+
+    Raises:
+        ConfigError: there is none of that name (with a suggestion).
+    """
+    if name not in ALGORITHMS:
+        raise ConfigError(f"There is no algorithm {name!r}.", "", did_you_mean(name, ALGORITHMS))
+    return ALGORITHMS[name]
+
+
+def algorithm_of(config: AlgorithmConfig) -> str:
+    """The name of the algorithm that these are the settings of."""
+    return next(name for name, known in ALGORITHMS.items() if known.config is type(config))
+
+
+def build(env: Environment, config: AlgorithmConfig, network: NetworkConfig) -> Agent:
+    """The agent of these settings.
+
+    Args:
+        env: the environment.
+        config: the algorithm's settings; their type says which one.
+        network: the policy's network.
+
+    Raises:
+        ConfigError: settings that cannot work, together or in this environment.
+    """
+    return ALGORITHMS[algorithm_of(config)].build(env, config, network)

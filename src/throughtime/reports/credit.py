@@ -1,0 +1,158 @@
+"""Where the reward of an episode came, and which steps earned it: a figure, and the page around it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from throughtime.credit import (
+    DecompositionState,
+    Episodes,
+    ReturnDecomposition,
+    WatchConfig,
+    WatchResult,
+)
+from throughtime.credit.lessons import take
+from throughtime.envs import PocketWatch
+from throughtime.reports.flow.axes import whole_ticks
+from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table
+from throughtime.reports.svg import GREY, INK, NARROW, ROLE_COLOURS, WIDE, axes_at, inline_svg, text_at
+
+ORIGINAL, MOVED = ROLE_COLOURS["memoryless"], ROLE_COLOURS["memory"]
+
+
+@dataclass(frozen=True)
+class CreditEpisode:
+    """One episode before and after redistribution."""
+
+    original: Float[np.ndarray, " L"]
+    redistributed: Float[np.ndarray, " L"]
+    action: tuple[int, str]  # the step and name of the action that decided the return
+    events: Sequence[tuple[int, str]] = ()  # what else happened that the return hung on: step and name
+
+
+def credit_figure(episode: CreditEpisode, *, narrow: bool = False) -> str:
+    """The reward as it came above, redistributed below, on one scale of each their own; what happened is named.
+
+    Args:
+        episode: at least one step.
+        narrow: for windows about as wide as a phone.
+
+    Returns:
+        An `<svg>` element.
+    """
+    width, panel = (NARROW, 128) if narrow else (WIDE, 132)
+    left, right, top, gap = (44, 10, 44, 74) if narrow else (60, 20, 44, 74)
+    height = top + 2 * panel + gap + 42
+    L = len(episode.original)
+    parts = (("reward as it came", episode.original, ORIGINAL), ("redistributed", episode.redistributed, MOVED))
+
+    def draw(figure: Figure) -> None:
+        for i, (name, rewards, colour) in enumerate(parts):
+            y = top + i * (panel + gap)
+            axes = axes_at(figure, left, y, width - left - right, panel)
+            axes.axhline(0, color=GREY, linewidth=0.8)
+            axes.bar(np.arange(L), rewards, width=0.8, color=colour, linewidth=0)
+            low, high = min(0.0, float(rewards.min())), max(0.0, float(rewards.max()))
+            room = 0.12 * (high - low) or 1.0
+            axes.set(xlim=(-1, L), ylim=(low - room, high + room))
+            axes.grid(axis="y")
+            axes.tick_params(axis="y", length=0)
+            axes.spines.left.set_visible(False)
+            axes.spines.bottom.set_visible(False)
+            axes.xaxis.set_major_locator(whole_ticks(5 if narrow else 10))
+            axes.yaxis.set_major_locator(whole_ticks(4))
+            total = f"{rewards.sum():.2f}".replace("-", "−")
+            text_at(figure, 0, y - 26, name, color=colour, weight="bold")
+            text_at(figure, width - right, y - 26, f"sum {total}", ha="right", color=GREY, size=12)
+            if i == 0:
+                continue
+            marks = [(*episode.action, INK), *((t, text, GREY) for t, text in episode.events)]
+            for t, text, ink in marks:
+                x = left + (t + 1) / (L + 1) * (width - left - right)
+                side, place = ("left", x - 3) if t < 0.8 * L else ("right", x + 3)
+                text_at(figure, place, y - 6, text, ha=side, color=ink, size=11)
+        text_at(figure, width - right, height - 4, "step", ha="right", color=GREY, size=12)
+
+    step, action = episode.action
+    earned = f"{episode.redistributed[step]:.2f} of {episode.original.sum():.2f}"
+    said = f"The return came at the last step; the action “{action}” at step {step} is given {earned} of it."
+    return inline_svg(draw, f"credit-{'narrow' if narrow else 'wide'}", width, height, "Who earned the reward", said)
+
+
+def shown_episode(
+    decomposition: ReturnDecomposition, state: DecompositionState, played: Episodes, env: PocketWatch
+) -> CreditEpisode | None:
+    """The last repaired watch that met two flat tyres or more, as the predictor explains it; None if there is none."""
+    observations = np.asarray(played.observations)  # [T1, N, 8]: repaired, jams, flat tyres, …
+    fit = np.flatnonzero((observations[-1, :, 0] == 1) & (observations[-1, :, 2] >= 2))
+    if not len(fit):
+        return None
+    column = int(fit[-1])
+    one = take(played, jnp.array([column], jnp.int32))
+    flats = np.flatnonzero(np.diff(observations[:, column, 2]) > 0) + 1  # seen one step later
+    last = len(observations) - 2
+    events = [(min(int(t), last), "flat tyre") for t in flats]
+    brand = int(observations[0, column, 3:7].argmax())
+    return CreditEpisode(
+        np.asarray(one.rewards[:, 0], float),
+        np.asarray(decomposition.rewards(state, one)[:, 0], float),
+        (0, f"repair brand {brand} (worth {env.action_values()[brand, 0]:.1f})".replace("-", "−")),
+        events,
+    )
+
+
+def credit_page(
+    config: WatchConfig,
+    seeds: Sequence[int],
+    results: Sequence[WatchResult],
+    env: PocketWatch,
+    episode: CreditEpisode | None,
+    command: str,
+) -> str:
+    """The page of `throughtime credit pocket-watch`.
+
+    Args:
+        config: the learner.
+        seeds: of the trainings.
+        results: one for each seed.
+        env: the task.
+        episode: as `shown_episode` gives it.
+        command: that made all this.
+    """
+    scores = [np.inf if r.episodes is None else r.episodes for r in results]
+    middle = float(np.median(scores))
+    told = f"after {middle:,.0f} episodes in the median" if np.isfinite(middle) else "not for good in the median"
+    rows = []
+    for seed, result in zip(seeds, results, strict=True):
+        values = [f"{v:.2f}".replace("-", "−") for v in result.values[-1, :, 0]]
+        score = "never" if result.episodes is None else f"{result.episodes:,}"
+        rows.append([f"seed {seed}", score, *values, f"{result.seconds:.1f}"])
+    exact = [f"{v:.2f}".replace("-", "−") for v in env.action_values()[:, 0]]
+    rows.append(["exact", "", *exact, ""])
+    head = ["", "episodes until right", *(f"brand {b}" for b in range(4)), "seconds"]
+    parts = [
+        section(
+            "How soon the policy was right",
+            paragraph(
+                f"{config.method}: the greedy policy was right for all four brands, and stayed so up to episode "
+                f"{config.episodes:,}, {told} over {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. Values are those "
+                "of repairing, at the end.",
+                lead=True,
+            ),
+            table(head, rows, "Episodes and values of each seed"),
+            bullets([f"Seed {seed}: {r.status.said}" for seed, r in zip(seeds, results, strict=True) if r.status]),
+        )
+    ]
+    if episode is not None:
+        wide, narrow = (credit_figure(episode, narrow=narrow) for narrow in (False, True))
+        caption = (
+            "One episode of the first seed. The reward comes at the end, for the sale; redistributed, the decision is "
+            "paid what it is worth, and each flat tyre what it cost. Both sum to the same return."
+        )
+        parts.append(section("Who earned the reward", figure(wide, narrow, caption)))
+    parts.append(section("Command", command_line(command)))
+    return page("The pocket watch", "One decision, its return after a long, noisy delivery.", parts)
