@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from throughtime.agents import PolicyState as PolicyState
     from throughtime.agents import PPOConfig as PPOConfig
     from throughtime.agents import R2D2Config as R2D2Config
+    from throughtime.agents import SACConfig as SACConfig
+    from throughtime.agents import TD3Config as TD3Config
     from throughtime.api import DRQN as DRQN
     from throughtime.api import PPO as PPO
     from throughtime.api import R2D2 as R2D2
+    from throughtime.api import SAC as SAC
+    from throughtime.api import TD3 as TD3
     from throughtime.api import load as load
     from throughtime.core import CheckpointError as CheckpointError
     from throughtime.core import ConfigError as ConfigError
@@ -50,8 +54,17 @@ if TYPE_CHECKING:
     from throughtime.runs import train as train
 
 _HOMES = {
-    "agents": ("DRQNConfig", "NetworkConfig", "Policy", "PolicyState", "PPOConfig", "R2D2Config"),
-    "api": ("DRQN", "PPO", "R2D2", "load"),
+    "agents": (
+        "DRQNConfig",
+        "NetworkConfig",
+        "Policy",
+        "PolicyState",
+        "PPOConfig",
+        "R2D2Config",
+        "SACConfig",
+        "TD3Config",
+    ),
+    "api": ("DRQN", "PPO", "R2D2", "SAC", "TD3", "load"),
     "core": (
         "CheckpointError",
         "ConfigError",

@@ -12,7 +12,7 @@ from throughtime.runs import EnvConfig, Progress, Run, RunConfig, default_config
 from throughtime.runs.toml import from_dict, to_dict
 from throughtime.runs.train import ProgressCallback
 
-__all__ = ["DRQN", "PPO", "R2D2", "Progress", "load"]
+__all__ = ["DRQN", "PPO", "R2D2", "SAC", "TD3", "Progress", "load"]
 
 
 class Trainer:
@@ -103,6 +103,38 @@ class DRQN(Trainer):
     """
 
     algo = "drqn"
+
+
+class SAC(Trainer):
+    """Recurrent soft actor-critic on an environment of continuous actions.
+
+        run = tt.SAC(tt.make("pendulum-positions")).train(seed=0, out="runs/pendulum")
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `SACConfig` or `NetworkConfig` by its name, such as `updates`, `bptt_length`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "sac"
+
+
+class TD3(Trainer):
+    """Recurrent TD3 on an environment of continuous actions.
+
+    Args:
+        env: an environment; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `TD3Config` or `NetworkConfig` by its name, such as `exploration_noise`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "td3"
 
 
 def load(path: str | os.PathLike[str], *, env: Environment | None = None) -> Policy:

@@ -16,12 +16,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from boundary import Clock, quick_jit
 from throughtime.agents import DRQNConfig, NetworkConfig, R2D2Config, q_loss, r2d2
 from throughtime.agents.off_policy import at_finals, break_off, difference, recompute, sequence_inputs, store, undo
-from throughtime.agents.preflight import FAULT_NONE
 from throughtime.agents.r2d2 import R2D2, explore
 from throughtime.core import ConfigError
 from throughtime.envs import make
-from throughtime.memory import MEMORIES
-from throughtime.rl import Categorical, Moments
+from throughtime.rl import Categorical, Moments, SequenceReplay
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -30,7 +28,7 @@ NETWORK |= {"normalise_observations": True}
 SIZES = {"num_envs": 3, "rollout_length": 8, "period": 4, "burn_in": 4, "bptt_length": 6, "batch_size": 12}
 SIZES |= {"replay_steps": 3 * 24, "n_step": 3, "discount": 0.9, "head_size": 4, "learning_starts": 0, "updates": 1}
 ENV = Clock(shortest=5)
-TOTAL, FIRST = jnp.int32(10), jnp.int32(0)
+TOTAL = jnp.int32(10)
 
 
 def random_agent(**settings: Any):
@@ -52,6 +50,8 @@ class Drawn(NamedTuple):
 
     agent: R2D2
     state: Any
+    actors: Any
+    replay: Any
     sample: Any
     replay_error: float
 
@@ -70,15 +70,15 @@ def draw(agent: R2D2, state: Any) -> Drawn:
             return (actors, r2d2.store(agent.spec, replay, played, True)), error
 
         keys = jax.random.split(jax.random.key(0), 5)
-        (_, replay), errors = jax.lax.scan(one, (state.actors, state.replay), keys)
-        return agent.spec.sample(replay, jax.random.key(9), agent.config.batch_size), jnp.max(errors)
+        (actors, replay), errors = jax.lax.scan(one, (state.actors, state.replay), keys)
+        return actors, replay, agent.spec.sample(replay, jax.random.key(9), agent.config.batch_size), jnp.max(errors)
 
     return Drawn(agent, state, *program(state))
 
 
 def learned(drawn: Drawn, what: str) -> Any:
     """What the agent makes of the sequences: its "targets" h(G) [k, N], "errors" |δ| [k, N], or the "gradient"."""
-    agent, state, sample, _ = drawn
+    agent, state, sample = drawn.agent, drawn.state, drawn.sample
 
     @quick_jit
     def program(online, target, sample):
@@ -355,10 +355,10 @@ def start_from_zero_states(patch):
 FAULTS = [
     (store_the_state_after_the_observation, "preflight"),
     (bootstrap_through_termination, "targets"),
-    (take_truncation_for_termination, "targets"),
+    pytest.param(take_truncation_for_termination, "targets", marks=pytest.mark.slow),
     (run_on_across_episodes, "targets"),
     (value_the_next_episodes_first_observation, "targets"),
-    (value_final_observations_with_a_fresh_memory, "targets"),
+    pytest.param(value_final_observations_with_a_fresh_memory, "targets", marks=pytest.mark.slow),
     (carry_the_memory_across_episodes, "errors"),
     (let_gradient_through_burn_in, "gradient"),
     (start_from_zero_states, "errors"),
@@ -398,8 +398,8 @@ def test_final_observations_are_read_with_the_memory_carried_into_them():
                 assert_allclose(out[t, n, 0], total + finals[t, n, 0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("memory", sorted(MEMORIES))
-def test_preflight_passes_for_every_memory(memory):
+@pytest.mark.parametrize("memory", ["lstm", "tdnn", "none"])
+def test_preflight_passes_for_other_memories(memory):
     network = NetworkConfig(memory, 3, encoder=(), previous_action=True)
     agent = R2D2(Clock(), R2D2Config(**SIZES), network)
 
@@ -414,42 +414,37 @@ def test_preflight_passes_for_every_memory(memory):
 
 def test_a_bad_step_is_undone_and_never_replayed():
     """After a fault the priorities and the count are those from before; what was overwritten is never drawn."""
-    agent, state = random_agent()
-
-    @quick_jit
-    def program(state):
-        replay, actors = state.replay, state.actors
-        for i in range(4):  # 8 pieces in 6 rows
-            actors, played = agent.act(state.policy, actors, jax.random.key(i), jnp.ones(3))
-            before, replay = replay, store(agent.spec, replay, played, True)
-        bad = undo(agent.spec, jnp.asarray(False), replay, before)
-        return before, replay, bad, agent.spec.sample(bad, jax.random.key(0), 64).drawn.piece
-
-    before, after, bad, pieces = program(state)
+    spec = SequenceReplay(capacity=12, period=2, length=3)
+    step, state = jnp.zeros((2, 3)), jnp.zeros(3)
+    replay = spec.empty(step[0], state)
+    for i in range(6):
+        replay = spec.add(replay, step + i, state)
+    before = replay._replace(priorities=replay.priorities * jnp.arange(1.0, 19.0).reshape(6, 3))
+    after = spec.add(spec.add(before, step + 6, state), step + 7, state)
+    bad = undo(spec, jnp.asarray(False), after, before)
     assert (int(before.pieces), int(after.pieces), int(bad.pieces)) == (6, 8, 6)
-    assert_array_equal(np.asarray(bad.priorities)[:2], 0)
+    assert_array_equal(bad.priorities[:2], np.zeros((2, 3)))
     assert_array_equal(bad.priorities[2:], before.priorities[2:])
-    assert np.asarray(pieces).min() >= 2
-    good = undo(agent.spec, jnp.asarray(True), after, before)
-    jax.tree.map(assert_array_equal, good, after)
+    sample = spec.sample(bad, jax.random.key(0), 64)
+    assert np.asarray(sample.drawn.piece).min() >= 2
+    assert np.asarray(sample.steps).max() < 6
+    jax.tree.map(assert_array_equal, undo(spec, jnp.asarray(True), after, before), after)
 
 
-def test_episodes_that_are_broken_off_are_truncated_with_their_true_successor():
-    agent, state = random_agent()
-
-    @quick_jit
-    def program(state):
-        actors, played = agent.act(state.policy, state.actors, jax.random.key(0), jnp.ones(3))
-        replay = store(agent.spec, state.replay, played, True)
-        return actors, replay, break_off(agent.spec, replay, actors)
-
-    actors, before, after = program(state)
+def test_episodes_that_are_broken_off_are_truncated_with_their_true_successor(drawn):
+    before, actors = drawn.replay, drawn.actors
+    after = break_off(drawn.agent.spec, before, actors)
+    slot = 40 % 24 - 1  # the last of 40 steps in a ring of 24
+    assert_array_equal(after.steps.reset, before.steps.reset)
     under_way = ~np.asarray(actors.reset)
     assert under_way.any()
-    assert_array_equal(after.steps.truncated[7], np.asarray(before.steps.truncated[7]) | under_way)
-    final = np.where(under_way[:, None], actors.observation, before.steps.final_observation[7])
-    assert_array_equal(after.steps.final_observation[7], final)
-    assert_array_equal(np.delete(after.steps.truncated, 7, 0), np.delete(before.steps.truncated, 7, 0))
+    assert_array_equal(after.steps.truncated[slot], np.asarray(before.steps.truncated[slot]) | under_way)
+    final = np.where(under_way[:, None], actors.observation, before.steps.final_observation[slot])
+    assert_array_equal(after.steps.final_observation[slot], final)
+    seen = np.rint(10 * np.asarray(before.steps.observation)[slot, :, 1])
+    assert_array_equal(np.rint(10 * final[:, 1]), seen + 1)  # the step after the last that is stored
+    others = [np.delete(replay.steps.truncated, slot, 0) for replay in (after, before)]
+    assert_array_equal(*others)
 
 
 def test_refresh_stores_what_burn_in_reaches():
@@ -500,15 +495,13 @@ def test_exploration_is_epsilon_greedy_by_a_ladder_or_annealed():
     assert_allclose([drqn.epsilon(jnp.int32(i), TOTAL)[0] for i in (0, 1, 5, 9)], [1.0, 0.81, 0.05, 0.05], atol=1e-6)
 
 
-def test_drqn_draws_from_any_step_with_zero_states_and_stores_none():
-    config = DRQNConfig(num_envs=2, rollout_length=4, bptt_length=3, batch_size=256, replay_steps=48, learning_starts=0)
+def test_drqn_draws_from_any_step_alike_and_stores_no_states():
+    config = DRQNConfig(num_envs=2, rollout_length=4, bptt_length=3, replay_steps=48)
     agent = R2D2(Clock(), config, NetworkConfig("gru", 3, encoder=()))
-    state, _, completed, fault = quick_jit(lambda s: agent.run(s, jnp.int32(8), TOTAL, FIRST, 8))(agent.init(0))
-    assert (int(completed), int(fault.kind)) == (8, FAULT_NONE)
-    assert len(jax.tree.leaves(state.replay.states)) == 1  # rewards alone
-    sample = quick_jit(lambda r: agent.spec.sample(r, jax.random.key(0), 256))(state.replay)
-    assert set(np.asarray(sample.drawn.piece) % 4) == {0, 1, 2, 3}
-    assert_allclose(sample.weights, 1.0)
+    assert (agent.spec.period, agent.spec.length, agent.spec.capacity) == (1, 4, 24)
+    assert (agent.spec.exponent, agent.spec.correction) == (0.0, 0.0)
+    replay = eqx.filter_eval_shape(agent.init, 0).replay
+    assert [leaf.shape for leaf in jax.tree.leaves(replay.states)] == [(24, 2)]  # the rewards before
 
 
 @pytest.mark.parametrize(
@@ -534,17 +527,14 @@ def test_actions_that_cannot_be_counted_are_refused():
         R2D2(Clock(), R2D2Config(), NetworkConfig(separate_critic=True))
 
 
-def test_off_policy_and_ppo_act_on_the_same_inputs():
-    """`sequence_inputs` puts inputs together after the fact as `Policy.inputs` did in acting, resets included."""
-    agent, state = random_agent()
-
-    def program(state):
-        return agent.act(state.policy, state.actors, jax.random.key(0), jnp.ones(3))[1]
-
-    played = quick_jit(program)(state)
-    inputs, _ = sequence_inputs(state.policy, jax.tree.map(lambda x: x[0], played.starts), played.steps)
-    time = np.rint(10 * np.asarray(played.steps.observation)[..., 1]).astype(int)
-    one_hot = np.eye(3)[np.asarray(played.steps.action)[:-1]] * (time[1:, :, None] > 0)
+def test_inputs_made_when_drawing_are_those_of_acting(drawn):
+    """Point 8: each carries the last action and reward, and neither at an episode's first step."""
+    sample = drawn.sample
+    inputs, _ = sequence_inputs(drawn.state.policy, sample.states, sample.steps)
+    time = np.rint(10 * np.asarray(sample.steps.observation)[..., 1]).astype(int)
+    assert_array_equal(sample.steps.reset, time == 0)
+    one_hot = np.eye(3)[np.asarray(sample.steps.action)[:-1]] * (time[1:, :, None] > 0)
     assert_array_equal(inputs[1:, :, 2:5], one_hot)
-    assert_array_equal(inputs[1:, :, 5], np.where(time[1:] > 0, played.steps.reward[:-1], 0.0))
-    assert_array_equal(inputs[0, :, 2:], 0)
+    assert_array_equal(inputs[1:, :, 5], np.where(time[1:] > 0, sample.steps.reward[:-1], 0.0))
+    first = np.eye(3)[np.maximum(sample.states.policy.previous_action, 0)] * (time[0, :, None] > 0)
+    assert_array_equal(inputs[0, :, 2:5], first)

@@ -58,6 +58,7 @@ def test_every_verb_explains_itself(verb, capsys):
         (["train", "t-maze", "--window", "4"], "--window without --twins"),
         (["train", "t-maze", "--seeds", "2", "--window=8"], "--window without --twins"),
         (["train", "t-maze", "--network.initial-log-std", "-1"], "initial_log_std = -1.0 for discrete actions"),
+        (["train", "t-maze", "--algo", "r2d2", "--network.initial-log-std", "-1"], "beside action values"),
         (["train", "--no-twins", "--window", "4"], "--window without --twins"),
     ],
 )

@@ -122,7 +122,7 @@ def test_instructions_are_drawn_with_what_was_done_and_asked_for(said, caption):
     page = render_task(replace(made, results=(result,)))
     assert caption in words(page)
     strips = 1 if said == wanted else 2
-    assert page.count("asked for</text>") == 2 * (strips - 1)  # wide and narrow
+    assert page.count(">asked for<") == 2 * (strips - 1)  # wide and narrow
     assert page.count(">↰<") == 2 * (strips if said else 1)
     stored = replace(made, results=(result,)).as_json()["seeds"][0]["examples"]
     assert stored == [{"instruction": "jump left and look", "actions": said, "wanted": wanted}]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 TINY = {"hidden_size": 3, "encoder": (3,), "previous_reward": True, "previous_action": True, "head_size": 0}
 TINY |= {"num_envs": 2, "rollout_length": 4, "period": 4, "burn_in": 4, "bptt_length": 4, "batch_size": 3}
-TINY |= {"replay_steps": 2 * 16, "learning_starts": 24, "target_period": 3, "updates": 2}
+TINY |= {"epsilon": 0.4, "epsilon_exponent": 7.0, "replay_steps": 2 * 16, "learning_starts": 24, "target_period": 3, "updates": 2}
 STEPS = 8  # of one iteration
 
 
@@ -84,11 +84,14 @@ def test_belief_and_evidence_look_at_it_as_at_any_other(whole):
     assert replay_parity(whole.policy, whole.env, environments=2).holds
 
 
-def test_the_command_line_trains_it_and_looks_at_its_gradients(tmp_path, capsys):
-    words = "--steps 64 --episodes 4 --network.hidden-size 3 --network.encoder 3 --env.length 3 --r2d2.num-envs 2"
-    words += " --r2d2.rollout-length 4 --r2d2.period 4 --r2d2.burn-in 0 --r2d2.bptt-length 4 --r2d2.batch-size 2"
-    words += " --r2d2.replay-steps 64 --r2d2.learning-starts 16 --json"
-    assert main(["train", "t-maze", "--algo", "r2d2", *words.split(), "--out", str(tmp_path / "run")]) == 0
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["r2d2", "drqn"])
+def test_the_command_line_trains_it_and_looks_at_its_gradients(algo, tmp_path, capsys):
+    words = "--steps 64 --episodes 4 --network.hidden-size 3 --network.encoder 3 --env.length 3"
+    settings = "num-envs 2 rollout-length 4 period 4 burn-in 0 bptt-length 4 batch-size 2 replay-steps 64"
+    settings = [*settings.split(), "learning-starts", "16"]
+    words += "".join(f" --{algo}.{name} {value}" for name, value in zip(settings[::2], settings[1::2], strict=True))
+    assert main(["train", "t-maze", "--algo", algo, *words.split(), "--json", "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "report.html").exists()
     capsys.readouterr()
     assert main(["flow", str(tmp_path / "run"), "--sequences", "2", "--json"]) == 0
@@ -114,6 +117,7 @@ def test_a_config_of_another_algorithm_is_not_taken(whole, capsys):
     assert "settings of r2d2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_state_than_that_of_acting_stops_the_run(monkeypatch):
     play = r2d2_module.play
 

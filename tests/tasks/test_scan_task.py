@@ -74,7 +74,7 @@ def test_batches_are_of_one_bucket_and_every_example_is_as_likely():
     assert abs(np.std(counts) / np.mean(counts) - 300**0.5 / 24_000**0.5) < 0.06  # about that of a uniform draw
 
 
-@pytest.mark.parametrize("policy", ["attention", "syntactic", "options"])
+@pytest.mark.parametrize("policy", ["attention", "syntactic"])
 def test_a_bucket_s_program_has_the_loss_and_the_gradient_of_the_whole(policy):
     task = Scan(policy=policy, split="length")
     config = replace(task.defaults("gru"), hidden_size=4)
@@ -95,7 +95,7 @@ def test_a_bucket_s_program_has_the_loss_and_the_gradient_of_the_whole(policy):
             (switched, (jnp.int32(1),)),
         )
     )
-    assert policy == "options" or abs(want - np.log(TOKENS - 2)) < 0.5
+    assert abs(want - np.log(TOKENS - 2)) < 0.5
     for value, grads in cut:
         np.testing.assert_allclose(value, want, rtol=1e-5)
         for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(whole), strict=True):
@@ -128,7 +128,7 @@ class Table(eqx.Module):
 
 
 def test_the_policy_gradient_is_the_gradient_of_what_is_earned():
-    """Against the expectation, written out: ½ p(walk) + ½ p(walk) p(EOS)."""
+    """Against the expectation, written out: p(walk) + p(walk) p(EOS)."""
     B, walk = 60_000, FIRST_SYMBOL
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(2, TOKENS)), jnp.float32).at[:, :2].set(-jnp.inf)
     one = encode(["walk"])
@@ -140,15 +140,17 @@ def test_the_policy_gradient_is_the_gradient_of_what_is_earned():
 
     def earned(finite):
         p = jax.nn.softmax(finite)
-        return 0.5 * p[0, walk - 2] * (1 + p[1, EOS - 2])
+        return p[0, walk - 2] * (1 + p[1, EOS - 2])
 
     want = jax.grad(earned)(logits[:, 2:])
     acted = 1 + jax.nn.softmax(logits[0])[walk]
-    loss = eqx.filter_jit(eqx.filter_grad(lambda model: policy_gradient_loss(model, commands, KEY, entropy=0.0)))
+    loss = eqx.filter_jit(
+        eqx.filter_grad(lambda model: policy_gradient_loss(model, commands, KEY, entropy=0.0, discount=1.0))
+    )
     got = loss(Table(logits)).logits
     assert np.all(np.asarray(got[:, :2]) == 0)
-    np.testing.assert_allclose(-got[:, 2:] * acted, want, atol=4e-3)
-    assert np.abs(want).max() > 0.02
+    np.testing.assert_allclose(-got[:, 2:] * acted, want, atol=8e-3)
+    assert np.abs(want).max() > 0.04
 
     # The entropy alone pushes towards what is less likely.
     bonus = eqx.filter_jit(
@@ -192,7 +194,9 @@ class Few(Scan):
 def test_a_few_instructions_are_learned_by_heart(policy, monkeypatch):
     monkeypatch.setattr(scan_task, "bucket_edges", lambda split: (10,))
     task = Few(policy=policy, instructions=("walk",))
-    config = replace(task.defaults("gru"), hidden_size=32, updates=300, batch_size=12, validate_every=300)
+    config = replace(
+        task.defaults("gru"), hidden_size=32, updates=800, batch_size=12, learning_rate=4e-3, validate_every=800
+    )
     result = train_task(task, config)
     assert result.scores["exact_match"] == 1.0  # one sequence for all, the best without reading, is right for 1 of 12
     assert result.scores["same_pose"] == 1.0

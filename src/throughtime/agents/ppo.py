@@ -258,18 +258,18 @@ class PPO:
         gradient = jax.value_and_grad(self._loss, has_aux=True)
 
         def step(carry, order):
-            network, optimiser, guard, stopped = carry
+            before, stopped = carry
             batch = Sequences(
                 jax.tree.map(lambda x: x[order], sequences.starts),
                 *jax.tree.map(lambda x: x[:, order], tuple(sequences[1:])),
             )
-            (_, info), grads = gradient(network, batch)
+            (_, info), grads = gradient(before.params, batch)
             if config.target_kl is not None:
                 stopped = stopped | (info["approximate_kl"] > 1.5 * config.target_kl)
-            stopped = stopped | (guard.in_row >= config.max_skipped_updates)
+            stopped = stopped | (before.guard.in_row >= config.max_skipped_updates)
             done = gradient_step(
                 self.optimiser,
-                Updated(network, optimiser, guard),
+                before,
                 grads,
                 forward=[info[name] for name in FORWARD],
                 iteration=iteration,
@@ -279,10 +279,10 @@ class PPO:
                 limit=config.gradient_clip,
             )
             info = {**info, "gradient_norm": done.norm, "taken": done.taken, "skipped": done.skipped}
-            return (*done.updated, stopped), info
+            return (done.updated, stopped), info
 
-        carry = (policy.network, optimiser, guard, jnp.zeros((), bool))
-        (network, optimiser, guard, _), infos = jax.lax.scan(step, carry, orders)
+        carry = (Updated(policy.network, optimiser, guard), jnp.zeros((), bool))
+        ((network, optimiser, guard), _), infos = jax.lax.scan(step, carry, orders)
         return eqx.tree_at(lambda p: p.network, policy, network), optimiser, guard, infos
 
     def _loss(self, network: Any, batch: Sequences) -> tuple[Float[Array, ""], dict[str, Array]]:

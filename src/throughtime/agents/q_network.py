@@ -94,6 +94,12 @@ class QNetwork(eqx.Module):
             )
         if config.separate_critic:
             raise ConfigError("separate_critic = true beside action values.", "There is one network.", "Leave it out.")
+        if config.initial_log_std != NetworkConfig.initial_log_std:
+            raise ConfigError(
+                f"initial_log_std = {config.initial_log_std} beside action values.",
+                "It is the width of a normal distribution, and there is none.",
+                "Leave it out.",
+            )
         key_actor, key_head = jax.random.split(key, 2)
         self.actor = Tower(input_size, config, key_actor)
         self.head = QHead(self.actor.output_size, space.n, hidden, duelling, key_head)

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from throughtime.agents.agent import Agent, AlgorithmConfig
+from throughtime.agents.continuous_config import SACConfig, TD3Config
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
 from throughtime.agents.ppo_config import PPOConfig
 from throughtime.agents.r2d2 import R2D2
 from throughtime.agents.r2d2_config import DRQNConfig, R2D2Config
+from throughtime.agents.sac import SAC
+from throughtime.agents.td3 import TD3
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import Environment
 
@@ -20,14 +23,21 @@ class Algorithm(NamedTuple):
     config: type[Any]  # of its settings, an `AlgorithmConfig`
     build: Callable[[Environment, Any, NetworkConfig], Agent]
     summary: str
+    network: NetworkConfig = NetworkConfig()  # where none was tuned
 
+
+SEPARATE = NetworkConfig(separate_critic=True, activation="relu")
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("recurrent PPO", PPOConfig, PPO, "on policy, clipped policy gradients; any actions"),
-    "r2d2": Algorithm(
-        "R2D2", R2D2Config, R2D2, "recurrent Q-learning, prioritised sequences; discrete actions"
-    ),
+    "r2d2": Algorithm("R2D2", R2D2Config, R2D2, "recurrent Q-learning, prioritised sequences; discrete actions"),
     "drqn": Algorithm("DRQN", DRQNConfig, R2D2, "recurrent Q-learning, uniform replay, zero states; discrete actions"),
+    "sac": Algorithm(
+        "SAC", SACConfig, SAC, "recurrent soft actor-critic, replay of sequences; continuous actions", SEPARATE
+    ),
+    "td3": Algorithm(
+        "TD3", TD3Config, TD3, "recurrent, deterministic actor, replay of sequences; continuous actions", SEPARATE
+    ),
 }
 """Every algorithm; a run's config has one table of settings of that name."""
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from throughtime.reports.page import figure, section
-from throughtime.reports.svg import GREY, INK, NARROW, PALE, WIDE, axes_at, inline_svg, text_at
+from throughtime.reports.svg import GREY, INK, NARROW, PALE, WIDE, Px, axes_at, inline_svg, text_at
 from throughtime.tasks.scan import AHEAD, Followed, Path, execute
 
 GLYPHS = {"I_WALK": "W", "I_LOOK": "K", "I_RUN": "R", "I_JUMP": "J", "I_TURN_LEFT": "↰", "I_TURN_RIGHT": "↱"}
@@ -108,7 +109,7 @@ def _grid(axes: Axes, low: np.ndarray, high: np.ndarray) -> None:
 def _path(axes: Axes, path: Path, colours: dict[str, str], *, faint: bool = False) -> None:
     """Each stride beside the line between the cells' middles, to the right of who goes there: ways back stay apart."""
     passed: Counter[tuple[int, int, int]] = Counter()
-    style = {"linestyle": (0, (2, 2)), "linewidth": 1.2} if faint else {"linewidth": 1.8}
+    style: dict[str, Any] = {"linestyle": (0, (2, 2)), "linewidth": 1.2} if faint else {"linewidth": 1.8}
     for t, action in enumerate(path.actions):
         here, there, heading = path.cells[t], path.cells[t + 1], int(path.headings[t + 1])
         ahead = AHEAD[heading]
@@ -143,7 +144,7 @@ def _path(axes: Axes, path: Path, colours: dict[str, str], *, faint: bool = Fals
         axes.plot(*path.cells[-1], marker=(3, 0, turn), markersize=9, color=INK, markeredgewidth=0)
 
 
-def _square(canvas: Figure, x: float, y: float, size: int, action: str, *, wrong: bool) -> None:
+def _square(canvas: Figure, x: Px, y: Px, size: int, action: str, *, wrong: bool) -> None:
     width, height = canvas.get_size_inches() * 72
     turn = action.startswith("I_TURN")
     canvas.add_artist(

@@ -1,10 +1,19 @@
 """Floor 3: what reinforcement learning computes, as pure functions on arrays."""
 
+from throughtime.rl.continuous_control import deterministic_policy_loss as deterministic_policy_loss
+from throughtime.rl.continuous_control import polyak as polyak
+from throughtime.rl.continuous_control import smoothed_actions as smoothed_actions
+from throughtime.rl.continuous_control import soft_policy_loss as soft_policy_loss
+from throughtime.rl.continuous_control import soft_value as soft_value
+from throughtime.rl.continuous_control import temperature_loss as temperature_loss
+from throughtime.rl.continuous_control import twin_critic_loss as twin_critic_loss
 from throughtime.rl.distributions import ActionDistribution as ActionDistribution
 from throughtime.rl.distributions import Categorical as Categorical
+from throughtime.rl.distributions import ClippedGaussian as ClippedGaussian
 from throughtime.rl.distributions import DiagonalGaussian as DiagonalGaussian
 from throughtime.rl.distributions import Distribution as Distribution
 from throughtime.rl.distributions import MultiCategorical as MultiCategorical
+from throughtime.rl.distributions import SquashedGaussian as SquashedGaussian
 from throughtime.rl.losses import approximate_kl as approximate_kl
 from throughtime.rl.losses import clipped_policy_loss as clipped_policy_loss
 from throughtime.rl.losses import standardise as standardise

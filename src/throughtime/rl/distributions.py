@@ -12,9 +12,14 @@ from typing import Any, NamedTuple, Protocol
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 LOG_2PI = 1.8378770664093453
+LOG_2 = 0.6931471805599453
+# Nodes and weights of Gauss-Hermite quadrature: E f(x) ≈ Σ w f(node) for a standard normal x.
+NODES, WEIGHTS = (np.asarray(a, np.float32) for a in np.polynomial.hermite_e.hermegauss(32))
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
 class Distribution(Protocol):
@@ -161,5 +166,70 @@ class DiagonalGaussian(NamedTuple):
         return jnp.sum(0.5 * (ratio + shift * shift - 1.0) - self.log_std + other.log_std, axis=-1)
 
 
-ActionDistribution = Categorical | MultiCategorical | DiagonalGaussian
+class ClippedGaussian(DiagonalGaussian):
+    """Independent normals whose draws are clipped to [-1, 1]: exploration around a deterministic action (TD3).
+
+    Densities and divergences are those of the normals before clipping.
+    """
+
+    def sample(self, noise: Float[Array, "*batch A"]) -> Float[Array, "*batch A"]:
+        """Mean + std · noise, clipped to [-1, 1]."""
+        return jnp.clip(super().sample(noise), -1.0, 1.0)
+
+
+class SquashedGaussian(NamedTuple):
+    """tanh of independent normals over the last axis: actions in (-1, 1) with a smooth density (SAC).
+
+    Reference: Haarnoja et al. 2018, "Soft actor-critic algorithms and applications" (arXiv 1812.05905), appendix C.
+    """
+
+    mean: Float[Array, "*batch A"]  # of the normals
+    log_std: Float[Array, "*batch A"]
+
+    @staticmethod
+    def noise(key: PRNGKeyArray, shape: tuple[int, ...], size: int) -> Float[Array, "*batch A"]:
+        """Standard normal noise for `sample`."""
+        return jax.random.normal(key, (*shape, size))
+
+    @property
+    def normal(self) -> DiagonalGaussian:
+        """What is squashed."""
+        return DiagonalGaussian(self.mean, self.log_std)
+
+    def sample(self, noise: Float[Array, "*batch A"]) -> Float[Array, "*batch A"]:
+        """tanh(mean + std · noise)."""
+        return jnp.tanh(self.normal.sample(noise))
+
+    def sample_with_log_prob(
+        self, noise: Float[Array, "*batch A"]
+    ) -> tuple[Float[Array, "*batch A"], Float[Array, "*batch"]]:
+        """An action and its log-density, exact however close to ±1 the action is; both can be differentiated."""
+        u = self.normal.sample(noise)
+        return jnp.tanh(u), self.normal.log_prob(u) - jnp.sum(log_slope_of_tanh(u), axis=-1)
+
+    def mode(self) -> Float[Array, "*batch A"]:
+        """tanh(mean), the median: the field's deterministic action. (The density may peak elsewhere, even at ±1.)"""
+        return jnp.tanh(self.mean)
+
+    def log_prob(self, action: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
+        """Log-density. Actions are taken as at most 1 − 1e-6 in size, where float32 has lost what was squashed."""
+        u = jnp.arctanh(jnp.clip(action, -1.0 + 1e-6, 1.0 - 1e-6))
+        return self.normal.log_prob(u) - jnp.sum(log_slope_of_tanh(u), axis=-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        """That of the normals + E Σ log tanh'(u), by Gauss-Hermite quadrature with 32 nodes (there is no closed form)."""
+        u = self.mean[..., None] + jnp.exp(self.log_std)[..., None] * NODES.reshape((1,) * self.mean.ndim + (-1,))
+        return self.normal.entropy() + jnp.sum(log_slope_of_tanh(u) @ WEIGHTS, axis=-1)
+
+    def kl(self, other: "SquashedGaussian") -> Float[Array, "*batch"]:
+        """That of the normals: one bijection for both changes no divergence."""
+        return self.normal.kl(other.normal)
+
+
+def log_slope_of_tanh(u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 − tanh² u) = 2 (log 2 − u − softplus(−2u)), without the difference that rounds to zero."""
+    return 2.0 * (LOG_2 - u - jax.nn.softplus(-2.0 * u))
+
+
+ActionDistribution = Categorical | MultiCategorical | DiagonalGaussian | SquashedGaussian
 """What a policy head may emit: over one integer, over several side by side, over real numbers."""

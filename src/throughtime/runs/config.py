@@ -13,6 +13,8 @@ from throughtime.agents import (
     NetworkConfig,
     PPOConfig,
     R2D2Config,
+    SACConfig,
+    TD3Config,
     algorithm,
     build,
 )
@@ -73,6 +75,8 @@ class RunConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig | None = None
+    sac: SACConfig | None = None
+    td3: TD3Config | None = None
     total_steps: int = 1_000_000
     """Environment steps, rounded down to whole iterations (num_envs · rollout_length)."""
     seed: int = 0
@@ -164,13 +168,13 @@ def default_config(env: str = "t-maze", algo: str = "ppo") -> RunConfig:
     Raises:
         ConfigError: no such algorithm, or a file that is missing or wrong.
     """
-    _ = algorithm(algo)
+    chosen = algorithm(algo)
     name = "pomdp" if env.startswith(PREFIX) else env
     file = _defaults(name, algo)
     if (name != env or env in ENVIRONMENTS) and file.is_file():
         config = replace(from_toml(file.read_text(encoding="utf-8"), RunConfig), env=EnvConfig(env))
     elif name != env or env in ENVIRONMENTS:
-        config = RunConfig(env=EnvConfig(env), algo=algo)
+        config = RunConfig(env=EnvConfig(env), network=chosen.network, algo=algo)
     else:
         return _general_config(env, algo)
     return config.with_agent(discount=make(env).discount) if name != env else config
@@ -186,7 +190,7 @@ def _general_config(env: str, algo: str) -> RunConfig:
     """For environments of others: their scales are not known, and those in Python take their time."""
     config = RunConfig(
         env=EnvConfig(env),
-        network=NetworkConfig(normalise_observations=not env.startswith("minigrid:")),
+        network=replace(algorithm(algo).network, normalise_observations=not env.startswith("minigrid:")),
         evaluation_episodes=100,
         algo=algo,
     )

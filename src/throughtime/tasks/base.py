@@ -191,7 +191,7 @@ class Task(ABC):
         the headline score.
         """
 
-    def examples(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Sequence[Any]:
+    def showcase(self, model: Any, data: PyTree, key: PRNGKeyArray) -> Sequence[Any]:
         """What the report shows of the final model beside its scores. Default: nothing."""
         del model, data, key
         return ()

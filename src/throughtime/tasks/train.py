@@ -58,7 +58,7 @@ class TaskResult:
     seconds: float
     """Wall clock of data, compilation and training; evaluation is not in it."""
     examples: tuple[Any, ...] = ()
-    """What the report shows of the final model: the task's `examples`."""
+    """What the report shows of the final model: the task's `showcase`."""
 
     @property
     def score(self) -> float:
@@ -159,7 +159,7 @@ def train_task(
     seconds = time.perf_counter() - began
     model = best if config.keep_best else state.model
     scores = {name: float(value) for name, value in task.evaluate(model, data, key_test).items()}
-    examples = tuple(task.examples(model, data, key_test))
+    examples = tuple(task.showcase(model, data, key_test))
     parameters = sum(p.size for p in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))
     return TaskResult(
         *(task, config, seed, model, scores, tuple(curve), tuple(flows), int(state.guard.skipped), parameters, seconds),

@@ -186,8 +186,9 @@ def plan_log_prob(plan: Plan, tokens: Int[Array, "T B"], brevity: float = 0.0) -
     Args:
         plan: what is planned.
         tokens: the targets.
-        brevity: nats that each action of an option costs, once, however often the option is done. A target that many
-            plans come to does not tell which is meant; a cost, in training, prefers the one that is written shortest.
+        brevity: nats that each action of an option costs, once, however often the option is done; the option itself
+            costs as much as L actions. A target that many plans come to does not tell which is meant; a cost, in
+            training, prefers the fewest subgoals and then the shortest options.
     """
     (T, B), V = tokens.shape, plan.options.shape[-1]
     N, L = plan.times.shape[2] - 1, plan.options.shape[0]
@@ -198,7 +199,7 @@ def plan_log_prob(plan: Plan, tokens: Int[Array, "T B"], brevity: float = 0.0) -
     said = jnp.einsum("itbv,icbv->citb", jax.nn.one_hot(shifted, V, dtype=plan.options.dtype), plan.options)
     ends = jnp.moveaxis(plan.options[1:, :, :, EOS], 0, 1)
     ends = jnp.concatenate([ends, jnp.zeros_like(plan.times[:, None, :, 0])], axis=1)
-    cost = brevity * jnp.arange(1, L + 1, dtype=said.dtype)[None, :, None, None]
+    cost = brevity * (L + jnp.arange(1, L + 1, dtype=said.dtype))[None, :, None, None]
     option = (
         jnp.cumsum(said, axis=1) + ends[:, :, None] - cost
     )  # [C, L, T, B]: 1 … L actions that begin at t, and the end

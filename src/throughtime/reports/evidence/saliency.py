@@ -72,7 +72,9 @@ def saliency_strip(record: Mapping[str, Any], *, narrow: bool = False) -> str:
         axes.bar(sources[known], effects[known], width=0.9, color=EFFECT)
         axes.plot(sources[~known], np.zeros((~known).sum()), "|", color="#b8c0c8", markersize=6, clip_on=False)
         axes.axhline(0, color=GREY, linewidth=0.8)
-        does = "Effect of each step on the action at" if narrow else "What changing each step does to the action at step"
+        does = (
+            "Effect of each step on the action at" if narrow else "What changing each step does to the action at step"
+        )
         text_at(figure, 0, top - 10, f"{does} {shown}", weight="bold")
         text_at(figure, 0, top + BARS / 2 + 4, "KL, nats", color=GREY, size=12)
         text_at(figure, left + inner + 6, top + 9, f"{highest:.2g}", color=GREY, size=11)

@@ -45,10 +45,12 @@ def share_right(said: Int[Array, "T B"], actions: Int[Array, "T B"]) -> Float[Ar
     return jnp.sum(_done(said, actions), axis=0).astype(jnp.float32) / jnp.sum(asked, axis=0).astype(jnp.float32)
 
 
-def policy_gradient_loss(model: Any, commands: Commands, key: PRNGKeyArray, *, entropy: float) -> Float[Array, ""]:
+def policy_gradient_loss(
+    model: Any, commands: Commands, key: PRNGKeyArray, *, entropy: float, discount: float = 0.5
+) -> Float[Array, ""]:
     r"""The surrogate whose gradient is that of REINFORCE, on one episode for each instruction.
 
-        r_t = 1/n where all steps up to t are right, else 0       G_t = Σ_{k≥t} r_k
+        r_t = 1 where all steps up to t are right, else 0       G_t = Σ_{k≥t} γ^{k−t} r_k
         L = −mean over steps acted of (G_t − b_t) log p(a_t) + β H_t
 
     b_t is the mean G_t of the other episodes that came to step t. An episode ends with its first wrong step: what the
@@ -59,6 +61,7 @@ def policy_gradient_loss(model: Any, commands: Commands, key: PRNGKeyArray, *, e
         commands: instructions `[B, ...]`; of their actions no more is used than which steps are right.
         key: to draw the actions.
         entropy: β.
+        discount: γ. What a step is worth shows at once, so that most of what comes later is noise to it.
 
     Reference: Williams 1992, "Simple statistical gradient-following algorithms", Machine Learning 8.
     """
@@ -73,9 +76,13 @@ def policy_gradient_loss(model: Any, commands: Commands, key: PRNGKeyArray, *, e
 
     right = _done(said, asked)
     acted = counted(asked) & jnp.concatenate([jnp.ones_like(right[:1]), right[:-1]])
-    weight = acted.astype(jnp.float32)
-    reward = right.astype(jnp.float32) / jnp.sum(counted(asked), axis=0, keepdims=True).astype(jnp.float32)
-    returns = jnp.cumsum(reward[::-1], axis=0)[::-1] * weight
+    weight, reward = acted.astype(jnp.float32), right.astype(jnp.float32)
+
+    def earlier(later, reward):
+        later = reward + discount * later
+        return later, later
+
+    _, returns = jax.lax.scan(earlier, jnp.zeros_like(reward[0]), reward, reverse=True)
     total, number = jnp.sum(returns, axis=1, keepdims=True), jnp.sum(weight, axis=1, keepdims=True)
     baseline = (total - returns) / jnp.maximum(number - weight, 1.0)
     each = (returns - baseline) * chosen + entropy * spread
