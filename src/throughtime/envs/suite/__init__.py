@@ -15,8 +15,8 @@ from throughtime.envs.suite.minesweeper import Minesweeper as Minesweeper
 from throughtime.envs.suite.mountain_car import MountainCarContinuous as MountainCarContinuous
 from throughtime.envs.suite.pendulum import Pendulum as Pendulum
 from throughtime.envs.suite.pendulum_noisy import NoisyPendulum as NoisyPendulum
-from throughtime.envs.suite.repeat_first import RepeatFirst as RepeatFirst
 from throughtime.envs.suite.pocket_watch import PocketWatch as PocketWatch
+from throughtime.envs.suite.repeat_first import RepeatFirst as RepeatFirst
 from throughtime.envs.suite.repeat_previous import RepeatPrevious as RepeatPrevious
 from throughtime.envs.suite.rock_sample import RockSample as RockSample
 from throughtime.envs.suite.t_maze import TMaze as TMaze
