@@ -20,7 +20,14 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 TINY = {"hidden_size": 3, "encoder": (3,), "previous_reward": True, "previous_action": True, "head_size": 0}
 TINY |= {"num_envs": 2, "rollout_length": 4, "period": 4, "burn_in": 4, "bptt_length": 4, "batch_size": 3}
-TINY |= {"epsilon": 0.4, "epsilon_exponent": 7.0, "replay_steps": 2 * 16, "learning_starts": 24, "target_period": 3, "updates": 2}
+TINY |= {
+    "epsilon": 0.4,
+    "epsilon_exponent": 7.0,
+    "replay_steps": 2 * 16,
+    "learning_starts": 24,
+    "target_period": 3,
+    "updates": 2,
+}
 STEPS = 8  # of one iteration
 
 
