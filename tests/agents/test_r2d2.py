@@ -398,7 +398,7 @@ def test_final_observations_are_read_with_the_memory_carried_into_them():
                 assert_allclose(out[t, n, 0], total + finals[t, n, 0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("memory", ["lstm", "tdnn", "none"])
+@pytest.mark.parametrize("memory", ["lstm", *(pytest.param(m, marks=pytest.mark.slow) for m in ("tdnn", "none"))])
 def test_preflight_passes_for_other_memories(memory):
     network = NetworkConfig(memory, 3, encoder=(), previous_action=True)
     agent = R2D2(Clock(), R2D2Config(**SIZES), network)
@@ -447,6 +447,7 @@ def test_episodes_that_are_broken_off_are_truncated_with_their_true_successor(dr
     assert_array_equal(*others)
 
 
+@pytest.mark.slow
 def test_refresh_stores_what_burn_in_reaches():
     """After one update the stored state at the end of a drawn burn-in is that of today's weights; else as acted."""
     agent, state = random_agent(refresh=True)
