@@ -193,7 +193,7 @@ class Few(Scan):
 @pytest.mark.parametrize("policy", ["attention", "syntactic", "options"])
 def test_a_few_instructions_are_learned_by_heart(policy, monkeypatch):
     monkeypatch.setattr(scan_task, "bucket_edges", lambda split: (10,))
-    task = Few(policy=policy, noise=0.0, blank=0.0, instructions=("walk",))
+    task = Few(policy=policy, noise=0.0, instructions=("walk",))
     config = replace(
         task.defaults("gru"), hidden_size=32, updates=800, batch_size=12, learning_rate=4e-3, validate_every=800
     )

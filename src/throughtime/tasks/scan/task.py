@@ -80,7 +80,7 @@ class Scan(Task):
     """Of the signs by which the words know each other in syntactic and options, in training."""
     energy: float = 0.01
     """The penalty on the size of those signs."""
-    blank: float = 0.1
+    blank: float = 0.0
     """The share of words that the others do not see in training, in syntactic and options."""
     brevity: float = 1.0
     """What an action of an option costs in training, in nats, however often the option is done (an option costs eight
