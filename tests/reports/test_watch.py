@@ -112,9 +112,10 @@ def test_a_gif_plays_every_frame_and_holds_the_last(film, tmp_path):
         for i in range(film.n_frames):
             film.seek(i)
             durations.append(film.info["duration"])
-            colours.append(set(map(tuple, np.asarray(film.convert("RGB")).reshape(-1, 3).tolist())))
+            pixels = np.asarray(film.convert("RGB")).astype(int) @ [1 << 16, 1 << 8, 1]
+            colours.append(set(np.unique(pixels).tolist()))
     assert durations == [100, 100, 100, 1200, 100, 100, 100, 1200]
-    assert all({(255, 255, 255), (0, 114, 178)} <= seen for seen in colours)  # the page and the bars, exactly
+    assert all({0xFFFFFF, 0x0072B2} <= seen for seen in colours)  # the page and the bars, exactly
 
 
 def test_a_strip_shows_first_and_last(film, tmp_path):
