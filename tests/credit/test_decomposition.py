@@ -67,7 +67,7 @@ def test_the_step_that_decided_is_paid_once_the_predictor_is_good(learner, taugh
 def test_with_too_few_lessons_rewards_stay_as_they_are(learner, taught):
     decomposition, _ = learner
     fresh = cue_episodes(99)
-    assert int(taught[1].lessons.count) < SMALL.least
+    assert int(taught[1].lessons.held) < SMALL.least
     assert int(decomposition.verdict(taught[1])) == FEW
     assert f"{N} of {SMALL.least} lessons" in decomposition.status(taught[1]).said
     np.testing.assert_array_equal(decomposition.rewards(taught[1], fresh), fresh.rewards)
@@ -113,7 +113,7 @@ def test_empty_columns_are_passed_over(learner):
     half = half._replace(lengths=whole.lengths.at[::2].set(0))
     state = learn(decomposition.start(jax.random.key(2)), half, jax.random.key(0))
     state = learn(state, half, jax.random.key(1))
-    assert int(state.lessons.count) == int(state.judged) == N
+    assert int(state.lessons.held) == int(state.judged) == N
     assert np.asarray(state.lessons.episodes.lengths)[:N].all()
     kept = np.asarray(whole.returns)[1::2]
     np.testing.assert_array_equal(state.lessons.episodes.returns[:N], np.tile(kept, 2))
@@ -125,7 +125,9 @@ def test_empty_columns_are_passed_over(learner):
 
 def test_scales_come_from_the_first_episodes_and_stay(taught):
     for state in taught[1:]:
-        assert float(state.predictor.return_scale) == pytest.approx(float(np.std(np.asarray(cue_episodes(0).returns))), rel=1e-5)
+        assert float(state.predictor.return_scale) == pytest.approx(
+            float(np.std(np.asarray(cue_episodes(0).returns))), rel=1e-5
+        )
         np.testing.assert_array_equal(state.predictor.input_scale, taught[1].predictor.input_scale)
         np.testing.assert_array_equal(state.trained.input_scale, taught[1].predictor.input_scale)
 

@@ -26,7 +26,7 @@ def stored(returns, errors, capacity):
 
 def test_lessons_are_kept_whole_until_there_is_no_room():
     lessons = stored([1.0, 5.0, 2.0], [0.1, 0.2, 0.3], 4)
-    assert int(lessons.count) == 3
+    assert int(lessons.held) == 3
     np.testing.assert_array_equal(lessons.episodes.returns[:3], [1.0, 5.0, 2.0])
     np.testing.assert_array_equal(lessons.episodes.observations[2, :3, 0], [1.0, 5.0, 2.0])
     np.testing.assert_allclose(lessons.errors[:3], [0.1, 0.2, 0.3])
@@ -38,7 +38,7 @@ def test_the_rare_and_the_badly_predicted_stay():
     returns = [0.0] * 20 + [7.0] + [0.0] * 20
     errors = [0.5] + [0.01] * 40
     lessons = stored(returns, errors, 5)
-    assert int(lessons.count) == 5
+    assert int(lessons.held) == 5
     assert 7.0 in np.asarray(lessons.episodes.returns)
     assert float(lessons.errors.max()) == 0.5
     value = np.asarray(worth(lessons))

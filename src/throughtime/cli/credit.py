@@ -16,7 +16,7 @@ from throughtime.cli._output import Output
 from throughtime.cli._tasks import refuse_full
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.credit import WatchConfig, Watches, WatchResult
-from throughtime.envs import make
+from throughtime.envs import PocketWatch
 from throughtime.reports.credit import credit_page, shown_episode
 from throughtime.reports.page import write_page
 from throughtime.runs.compilation import enable_compilation_cache
@@ -56,7 +56,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"There is no credit task {arguments.task!r}.", "", did_you_mean(arguments.task, TASKS))
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds {arguments.seeds}", "Nothing would be trained.", "Give 1 or more.")
-    env, config = make(arguments.task, length=arguments.length), arguments.train
+    env, config = PocketWatch(length=arguments.length), arguments.train
     watches = Watches(env, config)
     output, out = Output(arguments.json), arguments.out or free_folder("credit-pocket-watch")
     refuse_full(out, arguments.overwrite)

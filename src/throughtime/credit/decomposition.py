@@ -34,7 +34,7 @@ from throughtime.memory import make_memory, memory_options
 OWN = "accumulator"
 """The memory that is this folder's own (`Accumulator`); all others come from the registry."""
 ON, ALIKE, FEW, WRONG = range(4)
-"""What `verdict` gives: redistribution is on; all returns are alike; there are too few lessons; the error is too large."""
+"""What `verdict` gives: redistribution is on; all returns are alike; too few lessons; the error is too large."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class DecompositionConfig:
     hidden_size: int = 16
     """Its hidden units."""
     memory_options: dict[str, int | float | bool | str] = field(default_factory=dict)
-    """Its options, at the command line NAME VALUE pairs; where it has chrono initialisation, that is by default set to the
-    longest episode."""
+    """Its options, at the command line NAME VALUE pairs; where it has chrono initialisation, that is by default set to
+    the longest episode."""
     auxiliary: float = 0.5
     """Weight of the continuous prediction beside the prediction at the end."""
     trace: float = 1.0
-    """λ of the continuous prediction's targets: 1 for the return itself, as in the paper; below, predictions of the steps
-    after it are mixed in, which vary less."""
+    """λ of the continuous prediction's targets: 1 for the return itself, as in the paper; below, predictions of the
+    steps after it are mixed in, which vary less."""
     learning_rate: float = 3e-3
     """Adam's."""
     decay: float = 0.0
@@ -178,7 +178,7 @@ class ReturnDecomposition:
         """
         config = self.config
         W = config.window
-        first = state.lessons.count == 0
+        first = state.lessons.held == 0
         predictor, trained = (_rescaled(first, p, episodes) for p in (state.predictor, state.trained))
         errors = predictor(episodes)[-1] - episodes.returns
         present = episodes.lengths > 0
@@ -216,7 +216,9 @@ class ReturnDecomposition:
         kept = config.average
         averaged, rest = eqx.partition(state.predictor, eqx.is_inexact_array)
         averaged = jax.tree.map(lambda a, p: kept * a + (1.0 - kept) * p, averaged, params)
-        averaged = eqx.tree_at(_scales, averaged, _scales(state.predictor))  # to the bit: an average of equals would be rounded
+        averaged = eqx.tree_at(
+            _scales, averaged, _scales(state.predictor)
+        )  # to the bit: an average of equals would be rounded
         errors = state.lessons.errors.at[columns].set(jnp.sqrt(main) * state.trained.return_scale)
         return state._replace(
             trained=eqx.combine(params, static),
@@ -236,8 +238,8 @@ class ReturnDecomposition:
         """`ON`, or why not: `ALIKE`, `FEW` or `WRONG`."""
         good = self.error(state) <= self.config.bound  # false for NaN too
         found = jnp.where(good, ON, WRONG)
-        found = jnp.where(state.lessons.count < self.config.least, FEW, found)
-        alike = (state.lessons.count > 0) & ~(state.lessons.spread > 0)
+        found = jnp.where(state.lessons.held < self.config.least, FEW, found)
+        alike = (state.lessons.held > 0) & ~(state.lessons.spread > 0)
         return jnp.where(alike, ALIKE, found).astype(jnp.int32)
 
     def rewards(self, state: DecompositionState, episodes: Episodes) -> Float[Array, "T N"]:
@@ -253,13 +255,13 @@ class ReturnDecomposition:
 
     def status(self, state: DecompositionState) -> Status:
         """What `verdict` and `error` say, in words."""
-        verdict, lessons = int(self.verdict(state)), int(state.lessons.count)
+        verdict, lessons = int(self.verdict(state)), int(state.lessons.held)
         error, bound = float(self.error(state)), self.config.bound
         said = {
             ON: f"Rewards are redistributed: the predictor is off by {error:.2f} of the returns' spread (at most "
             f"{bound:g}).",
-            ALIKE: f"Rewards stay as they are: all {lessons} episodes have the same return, so that there is nothing to "
-            "decompose. Let the agent explore until one is rewarded.",
+            ALIKE: f"Rewards stay as they are: all {lessons} episodes have the same return, so that there is nothing "
+            "to decompose. Let the agent explore until one is rewarded.",
             FEW: f"Rewards stay as they are: {lessons} of {self.config.least} lessons.",
             WRONG: f"Rewards stay as they are: the predictor is off by {error:.2f} of the returns' spread, and may be "
             f"by {bound:g}.",

@@ -11,16 +11,16 @@ from throughtime.credit.predictor import spread_of
 
 
 class Lessons(NamedTuple):
-    """At most C episodes, the first `count` columns of the arrays."""
+    """At most C episodes, the first `held` columns of the arrays."""
 
     episodes: Episodes  # [.., C]
     errors: Float[Array, " C"]  # |ĝ_L − G| when it was last looked at, in the return's units
-    count: Int[Array, ""]
+    held: Int[Array, ""]
 
     @property
     def stored(self) -> Bool[Array, " C"]:
         """Which columns hold a lesson."""
-        return jnp.arange(self.errors.shape[0], dtype=jnp.int32) < self.count
+        return jnp.arange(self.errors.shape[0], dtype=jnp.int32) < self.held
 
     @property
     def spread(self) -> Float[Array, ""]:
@@ -64,14 +64,14 @@ def add_lessons(lessons: Lessons, episodes: Episodes, errors: Float[Array, " N"]
     """
 
     def store(i: Array, lessons: Lessons) -> Lessons:
-        full = lessons.count >= lessons.errors.shape[0]
-        place = jax.lax.cond(full, lambda: jnp.argmin(worth(lessons)).astype(jnp.int32), lambda: lessons.count)
+        full = lessons.held >= lessons.errors.shape[0]
+        place = jax.lax.cond(full, lambda: jnp.argmin(worth(lessons)).astype(jnp.int32), lambda: lessons.held)
         stored = jax.tree.map(
             lambda all, new: all.at[..., place].set(new[..., i]) if all.ndim < 3 else all.at[:, place].set(new[:, i]),
             lessons.episodes,
             episodes,
         )
-        return Lessons(stored, lessons.errors.at[place].set(errors[i]), lessons.count + (~full).astype(jnp.int32))
+        return Lessons(stored, lessons.errors.at[place].set(errors[i]), lessons.held + (~full).astype(jnp.int32))
 
     def body(i: Array, lessons: Lessons) -> Lessons:
         return jax.lax.cond(episodes.lengths[i] > 0, lambda: store(i, lessons), lambda: lessons)
@@ -94,7 +94,7 @@ def draw_lessons(
         Their columns, and the weights 1 / (n p_i) that make the weighted mean of a loss the plain mean over all n
         stored lessons, in expectation: the predictor is not drawn towards the outliers, it only meets them more often.
     """
-    stored, n = lessons.stored, jnp.maximum(lessons.count, 1).astype(jnp.float32)
+    stored, n = lessons.stored, jnp.maximum(lessons.held, 1).astype(jnp.float32)
     errors = jnp.where(stored, lessons.errors, 0.0)
     total = jnp.sum(errors)
     by_error = jnp.where(total > 0, errors / jnp.where(total > 0, total, 1.0), 1.0 / n)
@@ -102,7 +102,7 @@ def draw_lessons(
     edges = jnp.cumsum(chance)
     # Upwards of zero and below the last edge, so that no column without a chance is ever drawn.
     at = jax.random.uniform(key, (count,)) * edges[-1]
-    columns = jnp.minimum(jnp.searchsorted(edges, at, side="right"), jnp.maximum(lessons.count - 1, 0))
+    columns = jnp.minimum(jnp.searchsorted(edges, at, side="right"), jnp.maximum(lessons.held - 1, 0))
     columns = columns.astype(jnp.int32)
     return columns, 1.0 / (n * chance[columns])
 

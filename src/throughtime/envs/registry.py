@@ -32,8 +32,8 @@ from throughtime.envs.suite import (
     RepeatFirst,
     RepeatPrevious,
     RockSample,
-    TMaze,
     Tiger,
+    TMaze,
     Tracking,
     Umbrella,
 )
