@@ -216,9 +216,8 @@ class ReturnDecomposition:
         kept = config.average
         averaged, rest = eqx.partition(state.predictor, eqx.is_inexact_array)
         averaged = jax.tree.map(lambda a, p: kept * a + (1.0 - kept) * p, averaged, params)
-        averaged = eqx.tree_at(
-            _scales, averaged, _scales(state.predictor)
-        )  # to the bit: an average of equals would be rounded
+        # The scales to the bit: an average of equals would be rounded.
+        averaged = eqx.tree_at(_scales, averaged, _scales(state.predictor))
         errors = state.lessons.errors.at[columns].set(jnp.sqrt(main) * state.trained.return_scale)
         return state._replace(
             trained=eqx.combine(params, static),
@@ -281,5 +280,5 @@ def _rescaled(first: Array, predictor: ReturnPredictor, episodes: Episodes) -> R
     return eqx.tree_at(_scales, predictor, chosen)
 
 
-def _scales(predictor: ReturnPredictor) -> tuple[Array, Array]:
+def _scales(predictor: ReturnPredictor) -> tuple[Any, Any]:  # of arrays, or of what `tree_at` puts in their place
     return predictor.input_scale, predictor.return_scale
