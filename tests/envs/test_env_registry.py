@@ -30,8 +30,25 @@ def test_what_the_name_decides_is_not_an_option():
     assert "t-maze-active" in error.value.mend
 
 
-@pytest.mark.parametrize("value", [0, -3, 2.5, "10", True, None])
-@pytest.mark.parametrize(("name", "option"), [(n, o) for n, e in ENVIRONMENTS.items() for o in e.options])
+# Zero distractors and apples are none of them; layouts and mappings are counted from zero.
+MAY_BE_ZERO = {
+    ("umbrella", "distractors"),
+    ("discounting-chain", "mapping_seed"),
+    ("rock-sample", "layout"),
+    ("key-to-door", "apples"),
+}
+OPTIONS = [(name, option) for name, entry in ENVIRONMENTS.items() for option in entry.options]
+
+
+@pytest.mark.parametrize(("name", "option"), sorted(MAY_BE_ZERO))
+def test_zero_where_it_means_something(name, option):
+    make(name, **{option: 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [(*o, v) for o in OPTIONS for v in (0, -3, 2.5, "10", True, None) if v != 0 or o not in MAY_BE_ZERO],
+)
 def test_impossible_values(name, option, value):
     with pytest.raises(ConfigError) as error:
         make(name, **{option: value})
