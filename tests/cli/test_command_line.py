@@ -3,11 +3,13 @@
 import json
 import shutil
 import tomllib
+from importlib import import_module
 
 import pytest
 
 from throughtime.cli import main
 from throughtime.cli.main import VERBS
+from throughtime.proof.twins import ROLES
 
 TINY = ["--steps", "64", "--episodes", "4", "--ppo.num-envs", "2", "--ppo.rollout-length", "16", "--ppo.epochs", "1"]
 TINY += ["--ppo.minibatches", "1", "--network.hidden-size", "4", "--network.encoder", "4", "--env.length", "3"]
@@ -191,3 +193,18 @@ def test_eval_computes_exact_values_on_request(capsys, tmp_path):
     assert run("eval", str(tmp_path / "tiger"), "--exact", "--max-nodes", "200", "--json") == 0
     score = json.loads(capsys.readouterr().out)
     assert score["exact_value"] <= score["optimal_return"] + 1e-3
+
+
+def test_train_alone_is_the_main_job_with_its_twins(monkeypatch):
+    class BegunError(Exception):
+        pass
+
+    def began(plan, *rest, **named):
+        raise BegunError(plan)
+
+    monkeypatch.setattr("throughtime.cli.train.compare", began)
+    with pytest.raises(BegunError) as error:
+        import_module("throughtime.cli.train").run([])
+    plan = error.value.args[0]
+    assert plan.run.env.name == "t-maze"
+    assert plan.roles == ROLES

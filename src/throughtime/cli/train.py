@@ -92,7 +92,7 @@ def _defaults(argv: list[str]) -> tuple[RunConfig, list[str]]:
 
 def _algorithm(argv: list[str]) -> str | None:
     """What `--algo` names, read before all else: the other options depend on it."""
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):  # of no words there is none to follow
         flag, given, value = word.partition("=")
         if flag == "--algo":
             name = value if given else following
