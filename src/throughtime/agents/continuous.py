@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.agents.agent import Learning, Words, policy_key, run_iterations
+from throughtime.agents.agent import Learning, Words, policy_key
 from throughtime.agents.continuous_config import ContinuousConfig, check, replay_of
 from throughtime.agents.continuous_metrics import ContinuousMetrics, metrics_of
 from throughtime.agents.continuous_network import ContinuousNetwork, bounded_size
@@ -22,7 +22,6 @@ from throughtime.agents.off_policy import (
     Played,
     Start,
     Step,
-    break_off,
     difference,
     empty_replay,
     network_start,
@@ -30,13 +29,12 @@ from throughtime.agents.off_policy import (
     recompute,
     sequence_inputs,
     store,
-    undo,
 )
 from throughtime.agents.policy import Policy
 from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE, Fault, find_fault
+from throughtime.agents.replaying import Replaying
 from throughtime.agents.rollout import Actors, start
 from throughtime.envs import Environment, VectorEnvironment
-from throughtime.gradients import parameter_names
 from throughtime.rl import Replay
 
 
@@ -56,7 +54,7 @@ class ContinuousState(NamedTuple):
         return self.learned.guard
 
 
-class Continuous:
+class Continuous(Replaying):
     """What SAC and TD3 have in common: pure functions of a `ContinuousState`.
 
     Args:
@@ -102,20 +100,6 @@ class Continuous:
 
         return Policy(self.env, self.network_config, key, build)
 
-    def parameter_names(self, state: ContinuousState) -> list[str]:
-        """Of what the guard watches."""
-        return parameter_names(state.policy.network)
-
-    @property
-    def bptt_length(self) -> int:
-        """Steps that gradients flow back through."""
-        return self.config.bptt_length
-
-    @property
-    def steps_per_iteration(self) -> int:
-        """Environment steps of one iteration."""
-        return self.config.rollout_length * self.config.num_envs
-
     def init(self, seed: int | Array) -> ContinuousState:
         """A fresh policy, fresh environments and an empty replay."""
         return self.around(self.fresh_policy(policy_key(seed)), jax.random.fold_in(jax.random.key(seed), 1))
@@ -133,32 +117,6 @@ class Continuous:
             key=key,
             iteration=jnp.zeros((), jnp.int32),
         )
-
-    def with_new_episodes(self, state: ContinuousState) -> ContinuousState:
-        """The same training at the start of new episodes, for environments that cannot be put back into old ones."""
-        key_start, key = jax.random.split(state.key)
-        return state._replace(
-            replay=break_off(self.spec, state.replay, state.actors),
-            actors=start(state.policy, self.environments, key_start),
-            key=key,
-        )
-
-    def run(
-        self,
-        state: ContinuousState,
-        iterations: Int[Array, ""],
-        total: Int[Array, ""],
-        first: Int[Array, ""],
-        buffer: int,
-    ) -> tuple[ContinuousState, ContinuousMetrics, Int[Array, ""], Fault]:
-        """Up to `iterations` iterations; stops early at a fault. As `PPO.run`."""
-
-        def choose(good: Bool[Array, ""], after: ContinuousState, before: ContinuousState) -> ContinuousState:
-            replay = undo(self.spec, good, after.replay, before.replay)
-            rest = [s._replace(replay=None) for s in (after, before)]  # never a copy of the replay's steps
-            return jax.tree.map(lambda a, b: jnp.where(good, a, b), *rest)._replace(replay=replay)
-
-        return run_iterations(lambda state: self.iterate(state, total, first), choose, state, iterations, buffer)
 
     def iterate(
         self, state: ContinuousState, total: Int[Array, ""], first: Int[Array, ""]

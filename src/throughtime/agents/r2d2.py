@@ -16,16 +16,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from throughtime.agents.agent import Learning, Words, run_iterations
+from throughtime.agents.agent import Learning, Words
 from throughtime.agents.gradient_step import Updated, gradient_step
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.off_policy import (
     Played,
     Start,
     Step,
-    break_off,
     difference,
     empty_replay,
     network_start,
@@ -33,7 +32,6 @@ from throughtime.agents.off_policy import (
     recompute,
     sequence_inputs,
     store,
-    undo,
 )
 from throughtime.agents.policy import Policy, PolicyState
 from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE, Fault, find_fault
@@ -41,10 +39,11 @@ from throughtime.agents.q_loss import Batch, burn_in, loss_of, td_loss
 from throughtime.agents.q_metrics import Metrics, metrics_of
 from throughtime.agents.q_network import QNetwork
 from throughtime.agents.r2d2_config import R2D2Config, check
+from throughtime.agents.replaying import Replaying
 from throughtime.agents.rollout import Actors, start
 from throughtime.core import select_rows
 from throughtime.envs import Environment, VectorEnvironment
-from throughtime.gradients import Guard, parameter_names
+from throughtime.gradients import Guard
 from throughtime.rl import Categorical, Replay, sequence_priority
 from throughtime.rl.replay import Index
 
@@ -74,7 +73,7 @@ class Learner(NamedTuple):
     states: Start  # [K, B, ...]
 
 
-class R2D2:
+class R2D2(Replaying):
     """R2D2 on one environment, and DRQN by its settings: pure functions of an `R2D2State`.
 
     Args:
@@ -100,17 +99,7 @@ class R2D2:
         self.spec, self.keeps_states = config.replay, config.start == "stored"
         # Shapes only: an impossible memory or width is refused here, before anything is compiled.
         eqx.filter_eval_shape(self.fresh_policy, jax.random.key(0))
-        self.bptt_length = config.bptt_length
         self.optimiser = optax.scale_by_adam(eps=config.adam_epsilon)
-
-    @property
-    def steps_per_iteration(self) -> int:
-        """Environment steps of one iteration, T · B."""
-        return self.config.rollout_length * self.config.num_envs
-
-    def parameter_names(self, state: R2D2State) -> list[str]:
-        """Of what the guard watches."""
-        return parameter_names(state.policy.network)
 
     def fresh_policy(self, key: PRNGKeyArray) -> Policy:
         """A policy before any update."""
@@ -141,40 +130,6 @@ class R2D2:
             key=key,
             iteration=jnp.zeros((), jnp.int32),
         )
-
-    def with_new_episodes(self, state: R2D2State) -> R2D2State:
-        """The same training at the start of new episodes, for environments that cannot be put back into old ones."""
-        key_start, key = jax.random.split(state.key)
-        return state._replace(
-            replay=break_off(self.spec, state.replay, state.actors),
-            actors=start(state.policy, self.environments, key_start),
-            key=key,
-        )
-
-    def run(
-        self, state: R2D2State, iterations: Int[Array, ""], total: Int[Array, ""], first: Int[Array, ""], buffer: int
-    ) -> tuple[R2D2State, Metrics, Int[Array, ""], Fault]:
-        """Up to `iterations` iterations; stops early at a fault.
-
-        Args:
-            state: where to go on.
-            iterations: how many, at most `buffer`.
-            total: iterations of the whole run, for what is annealed.
-            first: the iteration in which this process began; the preflight runs there.
-            buffer: room for metrics (a static size).
-
-        Returns:
-            The state, the metrics `[buffer]` (the first `iterations` entries count), how many iterations were
-            completed, and the fault. After a fault the state is the one from before the iteration it happened in, but
-            that the replay has forgotten its oldest steps.
-        """
-
-        def choose(good: Bool[Array, ""], after: R2D2State, before: R2D2State) -> R2D2State:
-            replay = undo(self.spec, good, after.replay, before.replay)
-            rest = [s._replace(replay=None) for s in (after, before)]  # never a copy of the replay's steps
-            return jax.tree.map(lambda a, b: jnp.where(good, a, b), *rest)._replace(replay=replay)
-
-        return run_iterations(lambda state: self.iterate(state, total, first), choose, state, iterations, buffer)
 
     def iterate(
         self, state: R2D2State, total: Int[Array, ""], first: Int[Array, ""]
