@@ -150,8 +150,9 @@ def credit_page(
     if episode is not None:
         wide, narrow = (credit_figure(episode, narrow=narrow) for narrow in (False, True))
         caption = (
-            "One episode of the first seed. The repair is paid for at once, the sale pays at the end; redistributed, the "
-            "decision gets what it is worth by the predictor, and each flat tyre what it cost. Both sum to the same return."
+            "One episode of the first seed. The repair is paid for at once, the sale pays at the end; redistributed, "
+            "the decision gets what it is worth by the predictor, and each flat tyre what it cost. Both sum to the "
+            "same return."
         )
         parts.append(section("Who earned the reward", figure(wide, narrow, caption)))
     parts.append(section("Command", command_line(command)))
