@@ -1,22 +1,22 @@
 """Autoencode: watch cards, then name their suits from the last to the first (POPGym)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.envs.base import Box, Discrete
-from throughtime.envs.suite._cards import DECK_SIZE, SUITS, AnswerParams, DeckState, new_deck, suit_of
-from throughtime.envs.suite._popgym import PopgymTask
+from throughtime.envs.base import Box
+from throughtime.envs.suite._cards import DECK_SIZE, SUITS, AnswerParams, DeckState, suit_of
+from throughtime.envs.suite._suits import SuitTask
 
 # Decks of each difficulty.
 DECKS = {"easy": 1, "medium": 2, "hard": 3}
 
 
 @dataclass(frozen=True)
-class Autoencode(PopgymTask[DeckState, AnswerParams]):
+class Autoencode(SuitTask):
     """POPGym's Autoencode: N cards are dealt one by one, then their suits are to be named backwards.
 
     Observation: `[play, watch]` one-hot, and the suit of a card one-hot. Action: a suit. While watching, an action is
@@ -31,8 +31,6 @@ class Autoencode(PopgymTask[DeckState, AnswerParams]):
     Args:
         difficulty: easy, medium or hard.
     """
-
-    stochastic_step: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -55,25 +53,9 @@ class Autoencode(PopgymTask[DeckState, AnswerParams]):
         return Box(0.0, 1.0, (6,))
 
     @property
-    def action_space(self) -> Discrete:
-        """A suit."""
-        return Discrete(4)
-
-    @property
     def observation_labels(self) -> tuple[str, ...]:
         """The modes, the suits."""
         return ("play", "watch", *SUITS)
-
-    @property
-    def action_labels(self) -> tuple[str, ...]:
-        """The suits."""
-        return SUITS
-
-    def reset_env(self, key: PRNGKeyArray, params: AnswerParams) -> tuple[Float[Array, " 6"], DeckState]:
-        """Shuffled decks, the first card in sight."""
-        del params
-        state = new_deck(key, DECKS[self.difficulty])
-        return self._observe(state), state
 
     def step_env(
         self, key: PRNGKeyArray, state: DeckState, action: Int[Array, ""], params: AnswerParams
@@ -99,11 +81,6 @@ class Autoencode(PopgymTask[DeckState, AnswerParams]):
         """The suit to name now; while watching, the one in sight, which a stack has on top."""
         last = self.cards - 1
         return suit_of(state.cards[jnp.clip(jnp.minimum(state.time, 2 * last - state.time), 0, last)])
-
-    @property
-    def optimal_return(self) -> float:
-        """1: every answer right."""
-        return 1.0
 
     @property
     def memoryless_return(self) -> float:

@@ -1,22 +1,20 @@
 """Repeat first: name, in every step, the suit of the first card (POPGym)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.envs.base import Box, Discrete
-from throughtime.envs.suite._cards import DECK_SIZE, SUITS, AnswerParams, DeckState, new_deck, suit_of
-from throughtime.envs.suite._popgym import PopgymTask
+from throughtime.envs.suite._cards import DECK_SIZE, AnswerParams, DeckState, suit_of
+from throughtime.envs.suite._suits import SuitTask
 
 # Decks of each difficulty.
 DECKS = {"easy": 1, "medium": 8, "hard": 16}
 
 
 @dataclass(frozen=True)
-class RepeatFirst(PopgymTask[DeckState, AnswerParams]):
+class RepeatFirst(SuitTask):
     """POPGym's RepeatFirst: cards of shuffled decks are dealt one by one, and the first one is what counts.
 
     Observation: the suit of the present card, one-hot. Action: a suit. Each action pays 1/(N − 1) if it names the suit
@@ -29,8 +27,6 @@ class RepeatFirst(PopgymTask[DeckState, AnswerParams]):
     Args:
         difficulty: easy, medium or hard.
     """
-
-    stochastic_step: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -47,32 +43,6 @@ class RepeatFirst(PopgymTask[DeckState, AnswerParams]):
         """Rewards that sum to 1."""
         return AnswerParams(scale=1.0 / (self.cards - 1))
 
-    @property
-    def observation_space(self) -> Box:
-        """The suit, one-hot."""
-        return Box(0.0, 1.0, (4,))
-
-    @property
-    def action_space(self) -> Discrete:
-        """A suit."""
-        return Discrete(4)
-
-    @property
-    def observation_labels(self) -> tuple[str, ...]:
-        """The suits."""
-        return SUITS
-
-    @property
-    def action_labels(self) -> tuple[str, ...]:
-        """The suits."""
-        return SUITS
-
-    def reset_env(self, key: PRNGKeyArray, params: AnswerParams) -> tuple[Float[Array, " 4"], DeckState]:
-        """Shuffled decks, the first card in sight."""
-        del params
-        state = new_deck(key, DECKS[self.difficulty])
-        return self._observe(state), state
-
     def step_env(
         self, key: PRNGKeyArray, state: DeckState, action: Int[Array, ""], params: AnswerParams
     ) -> tuple[Float[Array, " 4"], DeckState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
@@ -82,17 +52,9 @@ class RepeatFirst(PopgymTask[DeckState, AnswerParams]):
         state = state._replace(time=state.time + 1)
         return self._observe(state), state, reward, state.time >= self.max_episode_steps, {}
 
-    def _observe(self, state: DeckState) -> Float[Array, " 4"]:
-        return jax.nn.one_hot(suit_of(state.cards[state.time]), 4, dtype=jnp.float32)
-
     def hidden_state(self, state: DeckState) -> Int[Array, ""]:
         """The suit of the first card."""
         return suit_of(state.cards[0])
-
-    @property
-    def optimal_return(self) -> float:
-        """1: every answer right."""
-        return 1.0
 
     @property
     def memoryless_return(self) -> float:

@@ -1,22 +1,20 @@
 """Repeat previous: name the suit of the card seen k − 1 steps ago (POPGym)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.envs.base import Box, Discrete
-from throughtime.envs.suite._cards import DECK_SIZE, SUITS, AnswerParams, DeckState, new_deck, suit_of
-from throughtime.envs.suite._popgym import PopgymTask
+from throughtime.envs.suite._cards import DECK_SIZE, AnswerParams, DeckState, suit_of
+from throughtime.envs.suite._suits import SuitTask
 
 # Decks and k of each difficulty.
 LEVELS = {"easy": (1, 4), "medium": (2, 32), "hard": (3, 64)}
 
 
 @dataclass(frozen=True)
-class RepeatPrevious(PopgymTask[DeckState, AnswerParams]):
+class RepeatPrevious(SuitTask):
     """POPGym's RepeatPrevious: cards of shuffled decks are dealt one by one.
 
     Observation: the suit of the present card, one-hot (POPGym gives its index). Action: a suit. From the k-th
@@ -30,8 +28,6 @@ class RepeatPrevious(PopgymTask[DeckState, AnswerParams]):
     Args:
         difficulty: easy, medium or hard.
     """
-
-    stochastic_step: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -53,32 +49,6 @@ class RepeatPrevious(PopgymTask[DeckState, AnswerParams]):
         """Rewards that sum to 1."""
         return AnswerParams(scale=1.0 / (self.cards - self.k))
 
-    @property
-    def observation_space(self) -> Box:
-        """The suit, one-hot."""
-        return Box(0.0, 1.0, (4,))
-
-    @property
-    def action_space(self) -> Discrete:
-        """A suit."""
-        return Discrete(4)
-
-    @property
-    def observation_labels(self) -> tuple[str, ...]:
-        """The suits."""
-        return SUITS
-
-    @property
-    def action_labels(self) -> tuple[str, ...]:
-        """The suits."""
-        return SUITS
-
-    def reset_env(self, key: PRNGKeyArray, params: AnswerParams) -> tuple[Float[Array, " 4"], DeckState]:
-        """Shuffled decks, the first card in sight."""
-        del params
-        state = new_deck(key, self.cards // DECK_SIZE)
-        return self._observe(state), state
-
     def step_env(
         self, key: PRNGKeyArray, state: DeckState, action: Int[Array, ""], params: AnswerParams
     ) -> tuple[Float[Array, " 4"], DeckState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
@@ -90,17 +60,9 @@ class RepeatPrevious(PopgymTask[DeckState, AnswerParams]):
         state = state._replace(time=state.time + 1)
         return self._observe(state), state, reward, state.time >= self.max_episode_steps, {}
 
-    def _observe(self, state: DeckState) -> Float[Array, " 4"]:
-        return jax.nn.one_hot(suit_of(state.cards[state.time]), 4, dtype=jnp.float32)
-
     def hidden_state(self, state: DeckState) -> Int[Array, ""]:
         """The suit to name now (of the first card while fewer than k were seen)."""
         return suit_of(state.cards[jnp.maximum(state.time - self.required_lag, 0)])
-
-    @property
-    def optimal_return(self) -> float:
-        """1: every answer right."""
-        return 1.0
 
     @property
     def memoryless_return(self) -> float:
