@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from throughtime.core import ConfigError
-from throughtime.credit import Episodes, ReturnPredictor, action_features, differences, redistribute
-from throughtime.envs import Box, Discrete, MultiDiscrete
+from throughtime.credit import Episodes, ReturnPredictor, differences, redistribute
 from throughtime.memory import make_memory
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -133,10 +132,3 @@ def test_below_one_the_targets_on_the_way_are_lambda_returns():
     assert float(total(mine, other)) == pytest.approx(expected, rel=1e-4)
     gradient = jax.grad(lambda b: mine.loss(episodes, jnp.ones(N), 0.3, trace, b).total)(other)
     assert all(not np.asarray(x).any() for x in jax.tree.leaves(gradient))
-
-
-def test_actions_become_numbers():
-    np.testing.assert_array_equal(action_features(Discrete(3), jnp.array([2, 0], jnp.int32)), [[0, 0, 1], [1, 0, 0]])
-    pairs = action_features(MultiDiscrete((2, 3)), jnp.array([[1, 2]], jnp.int32))
-    np.testing.assert_array_equal(pairs, [[0, 1, 0, 0, 1]])
-    np.testing.assert_allclose(action_features(Box(-1.0, 3.0, (2,)), jnp.array([[-1.0, 2.0]])), [[-1.0, 0.5]])

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.agents.network import NetworkConfig, NetworkState, Tower, action_width
+from throughtime.agents.network import NetworkConfig, NetworkState, Tower
 from throughtime.core import ConfigError
 from throughtime.envs import Box, Space
 from throughtime.memory import Readout
@@ -227,4 +227,4 @@ def bounded_size(space: Space) -> int:
             "Continuous actions are vectors [A].",
             "Flatten the action in the environment.",
         )
-    return action_width(space)
+    return space.shape[0]

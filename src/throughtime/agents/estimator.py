@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.agents.network import NetworkConfig, Tower, action_width, one_hot_action
+from throughtime.agents.network import NetworkConfig, Tower
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Discrete, Drawing, Environment, Space, VectorEnvironment, Wrapper
+from throughtime.envs import Box, Drawing, Environment, Space, VectorEnvironment, Wrapper
 from throughtime.memory import Readout
-from throughtime.rl import Moments
+from throughtime.rl import Moments, action_features, action_width, random_actions
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,7 @@ class Estimator(eqx.Module):
 
     def encode_action(self, action: Array) -> Float[Array, "*batch A"]:
         """An action as the environment takes it → as the network reads it."""
-        space = self.action_space
-        if not isinstance(space, Box):
-            return one_hot_action(space, action)
-        return (action - 0.5 * (space.high + space.low)) / (0.5 * (space.high - space.low))
+        return action_features(self.action_space, action)
 
     def inputs(self, observation: Float[Array, "*batch F"], before: Float[Array, "*batch A"]) -> Array:
         """Standardised observation and the encoded action before it (zeros at an episode's first step)."""
@@ -124,19 +121,13 @@ def random_history(env: Environment, estimator: Estimator, config: EstimatorConf
         config: how many rows and steps.
         key: for actions and environments.
     """
-    vector, space = VectorEnvironment(env, config.rows), env.action_space
+    vector = VectorEnvironment(env, config.rows)
     key_reset, key_actions, key_steps = jax.random.split(key, 3)
 
     @jax.jit
     def run() -> History:
         observation, state = vector.reset(key_reset)
-        shape = (config.length, config.rows)
-        if isinstance(space, Box):
-            actions = jax.random.uniform(key_actions, (*shape, *space.shape), jnp.float32, space.low, space.high)
-        else:
-            counts = jnp.asarray(space.n if isinstance(space, Discrete) else space.sizes, jnp.int32)
-            counts = jnp.broadcast_to(counts, (*shape, *space.shape))
-            actions = jax.random.randint(key_actions, counts.shape, 0, counts)
+        actions = random_actions(env.action_space, key_actions, (config.length, config.rows))
 
         def body(carry, inputs):
             state, observation, reset = carry

@@ -14,7 +14,7 @@ from throughtime.core import ConfigError
 from throughtime.envs import Box, Discrete, MultiDiscrete, Space
 from throughtime.memory import Memory, Readout, check_memory, make_memory, per_row
 from throughtime.memory.initialisers import orthogonal
-from throughtime.rl import ActionDistribution, Categorical, DiagonalGaussian, MultiCategorical
+from throughtime.rl import ActionDistribution, Categorical, DiagonalGaussian, MultiCategorical, action_width
 
 
 @dataclass(frozen=True)
@@ -248,13 +248,6 @@ class ActorCritic(eqx.Module):
 
 NetworkBuilder = Callable[[int, Space, NetworkConfig, PRNGKeyArray], Network]
 """Makes a network of its input size, the action space, the settings and a key."""
-
-
-def action_width(space: Space) -> int:
-    """Numbers that describe one action: one-hot where it is discrete, its values where it is continuous."""
-    if isinstance(space, Discrete):
-        return space.n
-    return sum(space.sizes) if isinstance(space, MultiDiscrete) else space.shape[0]
 
 
 def one_hot_action(

@@ -13,12 +13,11 @@ from throughtime.agents.network import (
     NetworkBuilder,
     NetworkConfig,
     NetworkState,
-    action_width,
     one_hot_action,
 )
 from throughtime.core import ConfigError, select_rows
 from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Space
-from throughtime.rl import Categorical, DiagonalGaussian, Moments, MultiCategorical
+from throughtime.rl import Categorical, DiagonalGaussian, Moments, MultiCategorical, action_width
 
 
 class PolicyState(NamedTuple):

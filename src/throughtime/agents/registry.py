@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from throughtime.agents.agent import Agent, AlgorithmConfig
 from throughtime.agents.continuous_config import SACConfig, TD3Config
+from throughtime.agents.model_learner import ModelLearner, WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
 from throughtime.agents.ppo_config import PPOConfig
@@ -38,8 +39,11 @@ ALGORITHMS: dict[str, Algorithm] = {
     "td3": Algorithm(
         "TD3", TD3Config, TD3, "recurrent, deterministic actor, replay of sequences; continuous actions", SEPARATE
     ),
+    "world-model": Algorithm(
+        "world model", WorldModelAgentConfig, ModelLearner, "learns to predict from random actions; any actions"
+    ),
 }
-"""Every algorithm; a run's config has one table of settings of that name."""
+"""Every algorithm; a run's config has one table of settings for each (`table_of`)."""
 
 
 def algorithm(name: str) -> Algorithm:
@@ -51,6 +55,11 @@ def algorithm(name: str) -> Algorithm:
     if name not in ALGORITHMS:
         raise ConfigError(f"There is no algorithm {name!r}.", "", did_you_mean(name, ALGORITHMS))
     return ALGORITHMS[name]
+
+
+def table_of(name: str) -> str:
+    """The name of an algorithm's settings in a config: `world_model` of world-model."""
+    return name.replace("-", "_")
 
 
 def algorithm_of(config: AlgorithmConfig) -> str:

@@ -12,12 +12,12 @@ from throughtime.cli._output import Output
 from throughtime.core import ConfigError
 from throughtime.envs import (
     ENVIRONMENTS,
-    FORMS,
     Bounds,
     Discrete,
     Environment,
     PomdpFile,
     entry_of,
+    forms,
     make,
     solve,
     solve_memoryless,
@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
         options = ", ".join(f"{k}={v}" for k, v in entry.options.items())
         about = entry.description + (f" [dim]({options})[/dim]" if options else "")
         table.add_row(name, *("–" if v is None else f"{v:.4g}" for v in facts.values()), about)
-    for form, description in FORMS.items():
+    for form, description in forms().items():
         rows[form] = {"description": description}
         table.add_row(form, "", "", "", f"{description} [dim](throughtime envs {form})[/dim]")
     output.console.print(table)

@@ -1,13 +1,17 @@
 """`throughtime eval RUN`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from throughtime.cli._arguments import EnvCode, Json, parse, trust_code
+from throughtime.cli._arguments import Json, parse, trust_code
 from throughtime.cli._output import Output
+from throughtime.core import ConfigError
+from throughtime.envs import make
 from throughtime.runs import Run, exact_value, load_run
+from throughtime.world import Simulation
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,14 @@ class Eval:
     """Computes the exact value instead of playing (finite POMDPs such as tiger)."""
     max_nodes: int = 5_000
     """With --exact: how many memory states are told apart."""
-    env: EnvCode = None
+    env: Annotated[
+        str | None,
+        tyro.conf.arg(
+            help="Plays in this environment instead: the real one, where the run was trained in a dream of it. Where "
+            "the run was trained on your own code, module:Class or file.py:Class, name that code: a run folder alone "
+            "never makes code run."
+        ),
+    ] = None
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
 
@@ -36,7 +47,7 @@ def run(argv: list[str]) -> int:
     arguments = parse(Eval, "eval", argv)
     trust_code(arguments.env)
     output = Output(arguments.json)
-    trained = load_run(arguments.run)
+    trained = elsewhere(load_run(arguments.run), arguments.env)
     if arguments.exact:
         return _exact(trained, arguments.max_nodes, output)
     with output.console.status("playing …"):
@@ -63,6 +74,28 @@ def run(argv: list[str]) -> int:
         }
     )
     return 0
+
+
+def elsewhere(trained: Run, name: str | None) -> Run:
+    """The run's policy in another environment: the very one that a dream is of, where that is what is named.
+
+    Raises:
+        ConfigError: an unknown environment, or one with other observations or actions.
+    """
+    if name is None or name == trained.config.env.name:
+        return trained
+    if isinstance(trained.env, Simulation) and name == trained.env.real.name:
+        return replace(trained, env=trained.env.real)
+    env = make(name)
+    for what in ("observation_space", "action_space"):
+        there, here = getattr(env, what), getattr(trained.env, what)
+        if (there.shape, what == "action_space" and there) != (here.shape, what == "action_space" and here):
+            raise ConfigError(
+                f"{name} has {there} as its {what.replace('_', ' ')}, {trained.env.name} has {here}.",
+                "The policy was trained for the latter.",
+                "Name an environment with the same observations and actions.",
+            )
+    return replace(trained, env=env)
 
 
 def _exact(trained: Run, max_nodes: int, output: Output) -> int:

@@ -18,6 +18,7 @@ VERBS = {
     "belief": "probe what a trained memory knows: the exact belief, the hidden state, and controls",
     "estimate": "train a memory by prediction, freeze it, and act on its state; beside end-to-end and memoryless",
     "credit": "assign credit through time: learn the pocket watch by return decomposition (RUDDER), or by MC and TD(λ)",
+    "world": "measure a world model: how far ahead it sees, whether it means what it says, what a dream is worth",
     "draw": "draw a memory, folded and unfolded through time, as SVG or Mermaid",
     "bench": "measure speed and memory here, beside other libraries (without a name: list the benchmarks)",
     "envs": "list the environments and what is known of them",

@@ -5,8 +5,6 @@ from throughtime.credit.decomposition import DecompositionState as Decomposition
 from throughtime.credit.decomposition import ReturnDecomposition as ReturnDecomposition
 from throughtime.credit.decomposition import Status as Status
 from throughtime.credit.episodes import Episodes as Episodes
-from throughtime.credit.episodes import action_features as action_features
-from throughtime.credit.episodes import action_width as action_width
 from throughtime.credit.episodes import differences as differences
 from throughtime.credit.episodes import play_episodes as play_episodes
 from throughtime.credit.lessons import Lessons as Lessons

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from throughtime.core import ConfigError, pad_right
-from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Space
+from throughtime.envs import Environment
+from throughtime.rl import action_features
 
 Act = Callable[[PRNGKeyArray, Array, PyTree, Array], Array]
 """(key, observations `[N, ...]`, environment states, time `[]`) → actions of N episodes."""
@@ -51,24 +52,6 @@ def differences(episodes: Episodes) -> Float[Array, "T1 N I"]:
     actions = jnp.where(episodes.inside[..., None], episodes.actions, 0.0)
     actions = jnp.concatenate([actions, jnp.zeros_like(actions[:1])])
     return jnp.concatenate([changes, actions], axis=-1)
-
-
-def action_width(space: Space) -> int:
-    """A, how many numbers `action_features` gives."""
-    if isinstance(space, Discrete):
-        return space.n
-    return sum(space.sizes) if isinstance(space, MultiDiscrete) else max(1, jnp.zeros(space.shape).size)
-
-
-def action_features(space: Space, actions: Array) -> Float[Array, "*batch A"]:
-    """Actions as numbers: one-hot where they are discrete, else in units of their range."""
-    if isinstance(space, Box):
-        flat = actions.reshape(*actions.shape[: actions.ndim - len(space.shape)], -1)
-        return (flat - 0.5 * (space.high + space.low)) / (0.5 * (space.high - space.low))
-    if isinstance(space, Discrete):
-        return jax.nn.one_hot(actions, space.n, dtype=jnp.float32)
-    parts = [jax.nn.one_hot(actions[..., k], n, dtype=jnp.float32) for k, n in enumerate(space.sizes)]
-    return jnp.concatenate(parts, axis=-1)
 
 
 def play_episodes(env: Environment, act: Act, count: int, key: PRNGKeyArray) -> tuple[Episodes, PyTree, Array]:

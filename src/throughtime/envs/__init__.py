@@ -14,6 +14,8 @@ from throughtime.envs.bsuite import BsuiteExperiment as BsuiteExperiment
 from throughtime.envs.drawing import COLOURS as COLOURS
 from throughtime.envs.drawing import Drawing as Drawing
 from throughtime.envs.drawing import Span as Span
+from throughtime.envs.forms import Form as Form
+from throughtime.envs.forms import add_form as add_form
 from throughtime.envs.host import HostEnvironment as HostEnvironment
 from throughtime.envs.host import raise_error_of as raise_error_of
 from throughtime.envs.host import release as release
@@ -22,9 +24,9 @@ from throughtime.envs.moment import Moment as Moment
 from throughtime.envs.moment import draw_moment as draw_moment
 from throughtime.envs.pomdp_file import PomdpFile as PomdpFile
 from throughtime.envs.registry import ENVIRONMENTS as ENVIRONMENTS
-from throughtime.envs.registry import FORMS as FORMS
 from throughtime.envs.registry import EnvironmentEntry as EnvironmentEntry
 from throughtime.envs.registry import entry_of as entry_of
+from throughtime.envs.registry import forms as forms
 from throughtime.envs.registry import make as make
 from throughtime.envs.registry import make_from_file as make_from_file
 from throughtime.envs.registry import name_of as name_of

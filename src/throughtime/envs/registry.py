@@ -11,6 +11,7 @@ from throughtime.envs.adapters import GymEnvironment, GymnaxEnvironment, check_t
 from throughtime.envs.adapters._user import spec_of
 from throughtime.envs.adapters.names import OWN, PREFIXES, about, adapted_class, build_own, is_adapted, runs_code
 from throughtime.envs.base import Environment
+from throughtime.envs.forms import ADDED, added_form
 from throughtime.envs.pomdp_file import PREFIX, PomdpFile
 from throughtime.envs.suite import (
     Autoencode,
@@ -170,7 +171,7 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
 )
 
 
-FORMS: Mapping[str, str] = MappingProxyType(
+OWN_FORMS: Mapping[str, str] = MappingProxyType(
     {
         f"{PREFIX}FILE": "A finite POMDP from a file in Cassandra's .POMDP format, with bounds of its optimum.",
         "gym:ID": PREFIXES["gym"],
@@ -182,8 +183,13 @@ FORMS: Mapping[str, str] = MappingProxyType(
 """Names that hold a part of the user's own, and what they stand for."""
 
 
+def forms() -> dict[str, str]:
+    """`OWN_FORMS`, and those that higher floors have added."""
+    return {**OWN_FORMS, **{form.shape: form.description for form in ADDED.values()}}
+
+
 def entry_of(name: str) -> EnvironmentEntry:
-    """What is known of a name: a key of `ENVIRONMENTS`, or one of the forms in `FORMS`.
+    """What is known of a name: a key of `ENVIRONMENTS`, or one of the forms in `forms()`.
 
     Of `pomdp:FILE` the file is not opened.
 
@@ -197,8 +203,10 @@ def entry_of(name: str) -> EnvironmentEntry:
         if not path:
             raise ConfigError(f"{name} names no file.", "", "Write pomdp:FILE, such as pomdp:models/tiger.POMDP.")
         return EnvironmentEntry(PomdpFile, {"path": path}, f"The POMDP of the file {path}.")
+    if (form := added_form(name)) is not None:
+        return EnvironmentEntry(*form.find(name.partition(":")[2]))
     if not is_adapted(name):
-        mend = f"{did_you_mean(name, ENVIRONMENTS)} Others are named {', '.join(FORMS)}."
+        mend = f"{did_you_mean(name, ENVIRONMENTS)} Others are named {', '.join(forms())}."
         if name.lower().endswith(".pomdp"):
             mend = f"For a file write {PREFIX}{name}."
         raise ConfigError(f"There is no environment {name!r}.", mend=mend)
@@ -240,7 +248,7 @@ def make(name: str, **options: Any) -> Environment:
     """Builds the environment of that name.
 
     Args:
-        name: a key of `ENVIRONMENTS`, or one of the forms in `FORMS`, such as `pomdp:FILE` or `gym:ID`.
+        name: a key of `ENVIRONMENTS`, or one of the forms in `forms()`, such as `pomdp:FILE` or `gym:ID`.
         **options: fields of the environment, such as `length=50`; see `entry_of(name).options`. What an adapter does
             not know itself goes to the constructor of the environment behind it.
 

@@ -36,3 +36,4 @@ from throughtime.runs.train import check as check
 from throughtime.runs.train import load_run as load_run
 from throughtime.runs.train import resume as resume
 from throughtime.runs.train import train as train
+from throughtime.runs.world import WorldRun as WorldRun

@@ -19,6 +19,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError, NonFiniteError
 from throughtime.envs import Environment, Space
+from throughtime.rl import Moments
+from throughtime.world.data import Kind, Sequences
 
 State = TypeVar("State")
 
@@ -29,6 +31,16 @@ class Rollout(NamedTuple):
     observations: Float[Array, "K B O"]  # o_{t+1} … o_{t+K}
     rewards: Float[Array, "K B"]  # r_{t+1} … r_{t+K}, expected ones
     continuations: Float[Array, "K B"]  # c_{t+1} … c_{t+K}, probabilities
+
+
+class Losses(NamedTuple):
+    """What a model is trained on; means over all steps."""
+
+    total: Float[Array, ""]
+    observation: Float[Array, ""]  # negative log-likelihood, nats (of densities in standardised units)
+    reward: Float[Array, ""]  # half the squared error, in units of the rewards' variance
+    continuation: Float[Array, ""]  # cross-entropy, nats
+    dynamics: Float[Array, ""]  # KL of the latents, nats; 0 where there are none
 
 
 class WorldModel(eqx.Module):
@@ -121,6 +133,37 @@ class WorldModel(eqx.Module):
                 "A model knows the outcome of the actions that it was trained on, and of no others.",
                 "Train a world model on this environment.",
             )
+
+
+class LearnedModel(WorldModel):
+    """A world model that is learned from sequences, and can imagine how an episode begins."""
+
+    kind: eqx.AbstractVar[Kind]  # of the observations
+    observation_moments: eqx.AbstractVar[Moments]  # of continuous ones; of others as they were created
+    reward_moments: eqx.AbstractVar[Moments]
+
+    @abstractmethod
+    def begin(self, batch_size: int, key: PRNGKeyArray | None = None) -> Any:
+        """An imagined first moment of `batch_size` episodes: the state at t = 0, its observation given by `decode`."""
+
+    @abstractmethod
+    def loss(self, sequences: Sequences, key: PRNGKeyArray, start: Any = None) -> Losses:
+        """What is minimised, by backpropagation through the whole sequences.
+
+        Args:
+            sequences: `[T, B]`.
+            key: draws latents.
+            start: the states before the first steps, leaves `[B, ...]`; `start(B)` where None, which is right where
+                each sequence begins with an episode.
+        """
+
+    def scaled_by(self, sequences: Sequences) -> "LearnedModel":
+        """The model in the units of these sequences: it learns standardised rewards and continuous observations."""
+        model = eqx.tree_at(lambda m: m.reward_moments, self, self.reward_moments.update(sequences.rewards))
+        if self.kind != "continuous":
+            return model
+        moments = self.observation_moments.update(sequences.successors)
+        return eqx.tree_at(lambda m: m.observation_moments, model, moments)
 
 
 def check_finite(rollout: Rollout) -> None:

@@ -13,6 +13,7 @@ from throughtime.envs.adapters._user import find_class
 from throughtime.envs.adapters.gym import GymEnvironment
 from throughtime.envs.adapters.gymnax import GymnaxEnvironment
 from throughtime.envs.base import Box, Environment
+from throughtime.envs.forms import added_form
 from throughtime.envs.pomdp_file import PREFIX
 
 PREFIXES = {
@@ -25,7 +26,7 @@ OWN = "Your own class, module:Class or file.py:Class: a throughtime Environment 
 
 def is_adapted(name: str) -> bool:
     """Whether a name is one of these forms."""
-    return ":" in name and not name.startswith(PREFIX)
+    return ":" in name and not name.startswith(PREFIX) and added_form(name) is None
 
 
 def runs_code(name: str) -> bool:
