@@ -131,21 +131,31 @@ class Dream(Simulation):
     """A world model in memory as an environment; compared by identity.
 
     Args:
-        model: what imagines.
-        real: what it was learned from.
+        learned: the model, which imagines.
+        environment: what it was learned from.
         horizon: steps after which an episode is truncated; 0 for the real one's longest.
 
     Raises:
         ConfigError: another action space or observation than the model's, or no horizon.
     """
 
-    model: LearnedModel  # pyright: ignore[reportIncompatibleMethodOverride]
-    real: Environment  # pyright: ignore[reportIncompatibleMethodOverride]
+    learned: LearnedModel
+    environment: Environment
     horizon: int = 0
 
     def __post_init__(self):
         self.model.check_actions(self.real)
         check_horizon(self.real, self.horizon)
+
+    @property
+    def model(self) -> LearnedModel:
+        """What imagines."""
+        return self.learned
+
+    @property
+    def real(self) -> Environment:
+        """What it was learned from."""
+        return self.environment
 
     # `eq=False` alone would leave `Environment`'s own, which compares no fields: all dreams would be equal, and what
     # was compiled for one would serve another, with the first one's weights.
