@@ -20,7 +20,7 @@ from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, Fault, find_fault
 from throughtime.agents.rollout import Actors
 from throughtime.agents.world_network import WorldNetwork
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import Environment, VectorEnvironment
+from throughtime.envs import Environment, HostEnvironment, VectorEnvironment
 from throughtime.gradients import Guard, parameter_names
 from throughtime.world import BEHAVIOURS, MemoryConfig, Sequences, WorldModelConfig, build_model, observation_kind
 from throughtime.world.data import play
@@ -117,7 +117,7 @@ class ModelLearner:
         network: gives the model's memory (its name, sizes and options); the rest of it is not read.
 
     Raises:
-        ConfigError: settings that cannot work together.
+        ConfigError: settings that cannot work together, or a Python environment.
     """
 
     words = Words(
@@ -128,6 +128,12 @@ class ModelLearner:
     )
 
     def __init__(self, env: Environment, config: WorldModelAgentConfig, network: NetworkConfig):
+        if isinstance(env, HostEnvironment):
+            raise ConfigError(
+                f"--algo world-model on {env.name}.",
+                "Each iteration begins new episodes in the compiled program; a Python environment is opened outside of it.",
+                "Collect sequences and learn from them with throughtime.world: collect(env, …) and fit(model, …).",
+            )
         self.env, self.config = env, config
         self.memory = MemoryConfig(
             network.memory, network.hidden_size, network.num_layers, dict(network.memory_options)
