@@ -131,7 +131,7 @@ class ModelLearner:
         if isinstance(env, HostEnvironment):
             raise ConfigError(
                 f"--algo world-model on {env.name}.",
-                "Each iteration begins new episodes in the compiled program; a Python environment is opened outside of it.",
+                "Each iteration begins new episodes in the compiled program; a Python environment is opened outside.",
                 "Collect sequences and learn from them with throughtime.world: collect(env, …) and fit(model, …).",
             )
         self.env, self.config = env, config
