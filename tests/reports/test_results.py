@@ -202,5 +202,7 @@ def test_tables_can_be_had_from_settings_and_scores_alone(folder, tmp_path):
 
 def test_nothing_finished_is_a_page_too(tmp_path):
     results = collect("Empty", cells(GRID), tmp_path, "c")
-    assert results_markdown(results).count("No run is finished.") == 3
+    text = results_markdown(results)
+    assert text.count("No run is finished.") == 3
+    assert rows_of(text, "Bars")["t-maze"][:5] == ["≥ 0.990", "none yet", "–", "–", "no"]
     write_results_page(results, tmp_path / "results.html")

@@ -95,9 +95,10 @@ def bar_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     for task in results.tasks:
         if task.bar is None:
             continue
-        for entry in task.entries:
-            if entry.role in ("memoryless", "state"):
-                continue
+        entries = [entry for entry in task.entries if entry.role not in ("memoryless", "state")]
+        if not entries:
+            found.append([task.title, f"≥ {formatter([task.bar])(task.bar)}", "none yet", "–", "–", "no", "", ""])
+        for entry in entries:
             show = formatter([task.bar, *entry.returns])
             count, seeds = entry.reaching(task.bar), len(entry.runs) + entry.missing
             found.append(
