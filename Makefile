@@ -1,5 +1,6 @@
 # make train   creates the environment, installs, and runs the main job
 # make test    installs what the tests need and runs the fast ones
+# make results  trains what is missing of docs/results.md (hours where nothing is there) and writes it anew
 # Needs git, make and Python 3.11 or 3.12. Uses uv where it is there, else pip. Versions are pinned in constraints.txt.
 
 VENV ?= .venv
@@ -16,7 +17,7 @@ CREATE = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt
 endif
 
-.PHONY: train test slow lint format bench kernels lock clean
+.PHONY: train test slow lint format bench results kernels lock clean
 
 train: $(VENV)/.installed
 	$(BIN)/throughtime train
@@ -41,6 +42,10 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/throughtime bench cells
 	$(BIN)/throughtime bench ppo
 	$(BIN)/throughtime bench scaling
+
+results: $(VENV)/.installed
+	$(BIN)/throughtime results bars --out docs/results
+	cp docs/results/results.md docs/results/results.html docs/
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard src/throughtime/kernels/native/*)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found. Name one: make PYTHON=/path/to/python3.11"; exit 1; }

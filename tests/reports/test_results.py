@@ -13,7 +13,7 @@ from throughtime.reports.results.figure import colours
 from throughtime.runs import EnvConfig, to_toml
 from throughtime.runs.jobs import Score
 from throughtime.runs.jobs.score import write_score
-from throughtime.runs.results import Grid, Variant, cells
+from throughtime.runs.results import EnvironmentVariant, Grid, Variant, cells
 
 RETURNS = {
     ("t-maze", "none"): [0.5, 0.44, 0.5, 0.5, 0.47],
@@ -24,7 +24,11 @@ RETURNS = {
     ("pendulum-positions", "gru"): [-170.0, -180.0, -160.0, -175.0, -190.0],
 }
 GRID = Grid(
-    environments=tuple(Variant(name) for name in ("t-maze", "tiger", "pendulum-positions")),
+    environments=(
+        EnvironmentVariant("t-maze", bar=0.99, note="Actions are drawn while training."),
+        EnvironmentVariant("tiger", bar=18.0),
+        EnvironmentVariant("pendulum-positions"),
+    ),
     memories=(Variant("none"), Variant("gru")),
     seeds=(0, 1, 2, 3, 4),
     title="Three tasks",
@@ -93,6 +97,23 @@ def test_ceilings_are_the_environments(markdown):
     assert "best of all policies" not in rows_of(markdown, "pendulum-positions")  # not known
 
 
+def test_a_bar_is_reached_where_every_seed_reaches_it(markdown, folder):
+    table = rows_of(markdown, "Bars")
+    assert [key for key in table if key not in ("", "---") and not key.startswith("-")] == ["t-maze", "tiger"]
+    bar, who, each, count, reached, steps, _ = table["t-maze"]
+    assert (bar, who, count, reached, steps) == ("≥ 0.990", "PPO, GRU", "4 of 5", "no", "999,424")
+    assert [float(value) for value in each.split(", ")] == RETURNS["t-maze", "gru"]
+    assert table["tiger"][3:5] == ["4 of 5", "no"]  # 18.0 itself counts
+    assert "Actions are drawn while training." in markdown
+    environments = tuple(replace(e, bar=-30.0) if e.name == "tiger" else e for e in GRID.environments)
+    lower = results_markdown(collect("t", cells(replace(GRID, environments=environments)), folder, "c"))
+    assert rows_of(lower, "Bars")["tiger"][3:5] == ["5 of 5", "yes"]
+    more = results_markdown(
+        collect("t", cells(replace(GRID, environments=environments, seeds=(0, 1, 2, 3, 4, 5))), folder, "c")
+    )
+    assert rows_of(more, "Bars")["tiger"][3:5] == ["5 of 6", "no"]  # one seed is still to come
+
+
 def test_over_all_tasks_returns_are_shares_of_the_way_from_memoryless_to_optimal(markdown):
     """Of the two tasks whose ceilings are known: t-maze 0.5 to 1, tiger −20 to 19.371 (exact values)."""
     shares = {}
@@ -142,6 +163,7 @@ def test_what_is_not_finished_is_counted(folder):
 def test_the_page_holds_the_same_figures(folder, tmp_path):
     results = collect("Three tasks", cells(GRID), folder, "throughtime results x.toml")
     page = write_results_page(results, tmp_path / "results.html").read_text()
+    assert "0 of 2 bars are reached by some agent, on every seed." in page
     again = write_results_page(results, tmp_path / "again.html").read_text()
     assert page == again
     for label, row in rows_of(results_markdown(results), "t-maze").items():
@@ -164,7 +186,23 @@ def test_a_policy_has_one_colour_in_all_figures(folder, tmp_path):
     assert len(set(colours(kinds).values())) == 5
 
 
+def test_tables_can_be_had_from_settings_and_scores_alone(folder, tmp_path):
+    """What a repository keeps of a run: neither weights nor metrics."""
+    for cell in cells(GRID):
+        for name in ("config.toml", "score.json"):
+            if (folder / cell.folder / name).exists():
+                (tmp_path / cell.folder).mkdir(parents=True, exist_ok=True)
+                (tmp_path / cell.folder / name).write_bytes((folder / cell.folder / name).read_bytes())
+    few = collect("t", cells(GRID), tmp_path, "c")
+    assert [task.entries[0].returns.tolist() for task in few.tasks] == [
+        task.entries[0].returns.tolist() for task in collect("t", cells(GRID), folder, "c").tasks
+    ]
+    assert write_results_page(few, tmp_path / "results.html").read_text().count("<svg") == 2 * (1 + 3)
+
+
 def test_nothing_finished_is_a_page_too(tmp_path):
     results = collect("Empty", cells(GRID), tmp_path, "c")
-    assert results_markdown(results).count("No run is finished.") == 3
+    text = results_markdown(results)
+    assert text.count("No run is finished.") == 3
+    assert rows_of(text, "Bars")["t-maze"][:5] == ["≥ 0.990", "none yet", "–", "–", "no"]
     write_results_page(results, tmp_path / "results.html")

@@ -41,6 +41,17 @@ def test_every_combination_has_a_cell_seed_by_seed():
     assert found[1].folder == Path("short/ppo-wide-lstm/seed-0")
 
 
+def test_an_environment_may_take_some_of_the_grids_agents_and_memories():
+    entry = {"name": "tiger", "memories": ["wide LSTM"], "bar": 19, "note": "n"}
+    found = cells(grid(environments=["t-maze", entry], seeds=[3, 4]))
+    assert [(c.config.seed, c.environment.title, c.memory.title) for c in found] == [
+        (seed, *rest)
+        for seed in (3, 4)
+        for rest in (("t-maze", "none"), ("t-maze", "wide LSTM"), ("tiger", "wide LSTM"))
+    ]
+    assert found[2].environment.bar == 19.0
+
+
 def test_settings_come_over_each_other_from_the_grid_to_the_memory():
     none, lstm = (cell.config for cell in cells(grid())[:2])
     assert (none.total_steps, none.network.hidden_size, none.ppo.epochs, none.ppo.clip) == (50_000, 16, 2, 0.3)
@@ -93,6 +104,9 @@ def test_changed_settings_are_refused_and_new_seeds_are_not(tmp_path):
         ({"settings": {"total_steps": 10}}, "less than one iteration"),
         ({"titel": "x"}, "Did you mean 'title'"),
         ({"environments": [{"nam": "tiger"}]}, "Unknown field 'environments[0].nam'"),
+        ({"environments": [{"name": "tiger", "memories": ["wide lstm"]}]}, "Did you mean 'wide LSTM'"),
+        ({"environments": [{"name": "tiger", "agents": ["r2d2"]}]}, "tiger names 'r2d2' among its agents"),
+        ({"memories": [{"name": "gru", "bar": 1.0}]}, "Unknown field 'memories[0].bar'"),
         ({"environments": 3}, "environments = 3"),
     ],
     ids=str,

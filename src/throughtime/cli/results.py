@@ -17,13 +17,21 @@ from rich.text import Text
 from throughtime.cli._arguments import EnvCode, Json, parse, trust_code
 from throughtime.cli._output import Output
 from throughtime.core import RunFolderError
-from throughtime.reports.results import Results, collect, overall_rows, results_markdown, rows, write_results_page
+from throughtime.reports.results import (
+    Results,
+    bar_rows,
+    collect,
+    overall_rows,
+    results_markdown,
+    rows,
+    write_results_page,
+)
 from throughtime.reports.results import head as table_head
 from throughtime.runs import Progress as TrainingProgress
 from throughtime.runs import to_toml
 from throughtime.runs.atomic import atomic_write
 from throughtime.runs.jobs import Job, Outcome, check_workers, run_jobs, run_on_ray
-from throughtime.runs.results import SUITES, Grid, cells, jobs, read_grid, refuse_changes
+from throughtime.runs.results import SUITES, Grid, cells, combinations, jobs, read_grid, refuse_changes
 
 GRID_FILE, MARKDOWN_FILE, PAGE_FILE = "results.toml", "results.md", "results.html"
 
@@ -96,7 +104,7 @@ def _listed(output: Output) -> int:
     record = {}
     for name in SUITES:
         grid = read_grid(name)
-        count = len(grid.environments) * len(grid.agents) * len(grid.memories) * len(grid.seeds)
+        count = len(combinations(grid)) * len(grid.seeds)
         record[name] = {"title": grid.title, "runs": count}
         table.add_row(name, str(count), grid.title)
     output.console.print(table)
@@ -173,6 +181,10 @@ class GridBar:
 def _show(results: Results, output: Output) -> None:
     """The tables, without what people rarely ask for at a terminal."""
     output.console.print()
+    columns, body = bar_rows(results)
+    if body:
+        kept = [i for i, name in enumerate(columns) if name not in ("each seed", "steps")]
+        _print("Bars", [columns[i] for i in kept], [[row[i] for i in kept] for row in body], output)
     if results.overall:
         columns, body = overall_rows(results)
         _print("All tasks", columns, body, output)
@@ -206,6 +218,7 @@ def _record(results: Results, out: Path) -> dict[str, Any]:
                 "environment": task.title,
                 "optimal_return": task.env.optimal_return,
                 "memoryless_return": task.env.memoryless_return,
+                "bar": task.bar,
                 "entries": [
                     {
                         "agent": entry.agent,
@@ -215,6 +228,7 @@ def _record(results: Results, out: Path) -> dict[str, Any]:
                         "iqm": entry.estimate.value,
                         "interval": [entry.estimate.low, entry.estimate.high],
                         "mmer": entry.mmer,
+                        "reaching_bar": None if task.bar is None else entry.reaching(task.bar),
                         "steps": entry.steps,
                         "seconds": entry.seconds,
                         "commands": [results.replay(run) for run in entry.runs],

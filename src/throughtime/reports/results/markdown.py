@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 
-from throughtime.reports.results.rows import MMER_NOTE, NOTES, head, overall_rows, rows, source
+from throughtime.reports.results.rows import BAR_NOTE, MMER_NOTE, NOTES, bar_rows, head, overall_rows, rows, source
 from throughtime.reports.results.table import Results
 
 
 def results_markdown(results: Results) -> str:
     """The tables as a page of Markdown, as documentation has it."""
     parts = [f"# {results.title}", _code(results.command)]
+    columns, body = bar_rows(results)
+    if body:
+        parts += ["## Bars", _table(columns, body)]
     if results.overall:
         columns, body = overall_rows(results)
         parts += ["## All tasks", _table(columns, body)]
     for task in results.tasks:
         parts.append(f"## {task.title}")
+        if task.note:
+            parts.append(task.note)
         if task.entries:
             parts.append(_table(head(results), rows(results, task)))
         else:
@@ -34,7 +39,8 @@ def results_markdown(results: Results) -> str:
 
 def notes(results: Results) -> list[str]:
     """How it was measured."""
-    return [*NOTES, *([MMER_NOTE] if results.mmer else [])]
+    bars = [BAR_NOTE] if any(task.bar is not None for task in results.tasks) else []
+    return [*NOTES, *bars, *([MMER_NOTE] if results.mmer else [])]
 
 
 def _table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from throughtime.reports.lines import Axis, Line, lines_figure
 from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table, write_page
 from throughtime.reports.results.figure import Mark, colours, intervals_figure
 from throughtime.reports.results.markdown import notes
-from throughtime.reports.results.rows import FLOOR, OPTIMUM, head, overall_rows, rows, source
+from throughtime.reports.results.rows import FLOOR, OPTIMUM, bar_rows, head, overall_rows, rows, source
 from throughtime.reports.results.table import Results, Task, curves
 
 
@@ -22,6 +22,9 @@ def write_results_page(results: Results, path: Path) -> Path:
     """
     sections = []
     colour = colours([(entry.label, entry.role) for task in results.tasks for entry in task.entries])
+    columns, body = bar_rows(results)
+    if body:
+        sections.append(section("Bars", paragraph(_bars(results)), table(columns, body, "Bars")))
     if results.overall:
         columns, body = overall_rows(results)
         sections.append(
@@ -76,11 +79,18 @@ def _reading(results: Results) -> str:
     return f"{best.label} comes furthest: {share} of the way from memoryless to optimal over {best.tasks} tasks."
 
 
+def _bars(results: Results) -> str:
+    asked = [task for task in results.tasks if task.bar is not None]
+    reached = {row[0] for row in bar_rows(results)[1] if row[5] == "yes"}
+    return f"{len(reached)} of {len(asked)} bars are reached by some agent, on every seed."
+
+
 def _task(results: Results, task: Task, name: str, colour: Mapping[str, str]) -> str:
+    note = paragraph(task.note) if task.note else ""
     if not task.entries:
-        return section(task.title, paragraph("No run is finished."))
+        return section(task.title, note, paragraph("No run is finished."))
     known = [(OPTIMUM, task.env.optimal_return), (FLOOR, task.env.memoryless_return)]
-    references = [(label, value) for label, value in known if value is not None]
+    references = [(label, value) for label, value in (*known, ("bar", task.bar)) if value is not None]
     lines = []
     for entry in task.entries:
         steps, returns = curves(entry, results.folder)
@@ -112,7 +122,7 @@ def _task(results: Results, task: Task, name: str, colour: Mapping[str, str]) ->
             for narrow in (False, True)
         )
         parts.append(figure(wide, narrow, "Returns while training, actions drawn: the mean over seeds."))
-    return section(task.title, *parts, bullets([source(row) for row in task.published]) if task.published else "")
+    return section(task.title, note, *parts, bullets([source(row) for row in task.published]) if task.published else "")
 
 
 def _intervals(marks: list[Mark], references: list[tuple[str, float]], name: str, unit: str, caption: str) -> str:

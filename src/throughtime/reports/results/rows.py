@@ -21,6 +21,9 @@ NOTES = (
     "Seconds are of one training, its compilation included; so many ran side by side as there were workers.",
     "Published numbers are as their sources give them; budgets and machines differ.",
 )
+BAR_NOTE = (
+    "A bar is reached where the final policy of every seed reaches it; memoryless policies are not measured by it."
+)
 MMER_NOTE = (
     "MMER is POPGym's metric: the maximum over epochs of 65,536 steps of the mean return of training episodes, "
     "averaged over seeds. It is of the best moment of training, not of the final policy."
@@ -84,6 +87,33 @@ def overall_rows(results: Results) -> tuple[list[str], list[list[str]]]:
         ]
         for row in results.overall
     ]
+
+
+def bar_rows(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of bars: every agent with a memory on every task that has one."""
+    found = []
+    for task in results.tasks:
+        if task.bar is None:
+            continue
+        entries = [entry for entry in task.entries if entry.role not in ("memoryless", "state")]
+        if not entries:
+            found.append([task.title, f"≥ {formatter([task.bar])(task.bar)}", "none yet", "–", "–", "no", "", ""])
+        for entry in entries:
+            show = formatter([task.bar, *entry.returns])
+            count, seeds = entry.reaching(task.bar), len(entry.runs) + entry.missing
+            found.append(
+                [
+                    task.title,
+                    f"≥ {show(task.bar)}",
+                    entry.label,
+                    ", ".join(show(float(value)) for value in entry.returns),
+                    f"{count} of {seeds}",
+                    "yes" if count == seeds else "no",
+                    f"{entry.steps:,}",
+                    f"{entry.seconds:,.0f}",
+                ]
+            )
+    return ["", "bar", "agent, memory", "each seed", "seeds", "reached", "steps", "seconds"], found
 
 
 def interval(estimate: Estimate, show: Callable[[float | None], str]) -> str:

@@ -60,6 +60,10 @@ class Entry:
         known = [run.score.mmer for run in self.runs if run.score.mmer is not None]
         return float(np.mean(known)) if known else None
 
+    def reaching(self, bar: float) -> int:
+        """How many seeds' final policies return at least `bar`."""
+        return int(np.sum(self.returns >= bar))
+
     @property
     def steps(self) -> int:
         """Environment steps of each training."""
@@ -79,6 +83,9 @@ class Task:
     env: Environment
     entries: tuple[Entry, ...]
     published: tuple[Published, ...]
+    bar: float | None = None
+    """What the final policy of every seed is to reach."""
+    note: str = ""
 
     @property
     def normalised(self) -> bool:
@@ -152,8 +159,10 @@ def collect(
             for label in dict.fromkeys(_label(cell) for cell in here)
             if (entry := _entry([cell for cell in here if _label(cell) == label], folder)) is not None
         ]
-        env = here[0].config.env
-        tasks.append(Task(environment, env.build(), tuple(entries), tuple(published_on(env))))
+        env, asked = here[0].config.env, here[0].environment
+        tasks.append(
+            Task(environment, env.build(), tuple(entries), tuple(published_on(env)), bar=asked.bar, note=asked.note)
+        )
     done = sum(len(entry.runs) for task in tasks for entry in task.entries)
     return Results(
         title,
@@ -168,8 +177,10 @@ def collect(
 
 
 def curves(entry: Entry, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Steps `[N]` and mean training returns `[S, N]` of its runs."""
-    return stretches([read_metrics(folder / run.cell.folder / METRICS_FILE) for run in entry.runs])
+    """Steps `[N]` and mean training returns `[S, N]` of its runs; those whose metrics were not kept are left out."""
+    files = [folder / run.cell.folder / METRICS_FILE for run in entry.runs]
+    metrics = [read_metrics(file) for file in files if file.exists()]
+    return stretches(metrics) if metrics else (np.zeros(0), np.zeros((0, 0)))
 
 
 def _label(cell: Cell) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from throughtime.core import ConfigError
+from throughtime.core import ConfigError, did_you_mean
 from throughtime.runs.config import RunConfig, default_config, with_memory
 from throughtime.runs.jobs.job import Job, refuse_other
 from throughtime.runs.toml import replace_fields
@@ -35,10 +35,24 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class EnvironmentVariant(Variant):
+    """An environment, with what is asked of the policies that are trained on it."""
+
+    bar: float | None = None
+    """The mean return that the final policy of every seed is to reach."""
+    note: str = ""
+    """What a reader has to know of its settings; shown with its table."""
+    agents: tuple[str, ...] = ()
+    """Labels (or names) of the agents that take part here; by default all of the grid's."""
+    memories: tuple[str, ...] = ()
+    """Labels (or names) of the memories that take part here; by default all of the grid's."""
+
+
+@dataclass(frozen=True)
 class Grid:
     """Every agent with every memory on every environment, with every seed."""
 
-    environments: tuple[Variant, ...]
+    environments: tuple[EnvironmentVariant, ...]
     memories: tuple[Variant, ...]
     agents: tuple[Variant, ...] = (Variant("ppo"),)
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -53,7 +67,7 @@ class Grid:
 class Cell:
     """One training of a grid."""
 
-    environment: Variant
+    environment: EnvironmentVariant
     agent: Variant
     memory: Variant
     config: RunConfig
@@ -84,13 +98,27 @@ def cells(grid: Grid) -> list[Cell]:
     if len(set(grid.seeds)) < len(grid.seeds):
         raise ConfigError(f"seeds = {list(grid.seeds)}", "A seed is there twice.", "Give each once.")
     found = []
-    for seed, environment, agent, memory in product(grid.seeds, grid.environments, grid.agents, grid.memories):
+    for seed, (environment, agent, memory) in product(grid.seeds, combinations(grid)):
         folder = Path(_slug(environment.title)) / f"{_slug(agent.title)}-{_slug(memory.title)}" / f"seed-{seed}"
         config = settings_of(grid, environment, agent, memory, seed)
         if seed == grid.seeds[0]:
             check(config)
         found.append(Cell(environment, agent, memory, config, folder))
     return found
+
+
+def combinations(grid: Grid) -> list[tuple[EnvironmentVariant, Variant, Variant]]:
+    """(environment, agent, memory): all that are trained with each seed.
+
+    Raises:
+        ConfigError: an environment asks for an agent or a memory that the grid does not have.
+    """
+    return [
+        (environment, agent, memory)
+        for environment in grid.environments
+        for agent in _taking_part(grid.agents, environment.agents, "agents", environment)
+        for memory in _taking_part(grid.memories, environment.memories, "memories", environment)
+    ]
 
 
 def settings_of(grid: Grid, environment: Variant, agent: Variant, memory: Variant, seed: int) -> RunConfig:
@@ -114,6 +142,18 @@ def settings_of(grid: Grid, environment: Variant, agent: Variant, memory: Varian
         config = replace(config, network=replace(config.network, previous_action=False, previous_reward=False))
     config = replace_fields(config, {**changes, "seed": seed})
     return replace(config, env=config.env.pinned())
+
+
+def _taking_part(
+    variants: Sequence[Variant], wanted: Sequence[str], axis: str, environment: Variant
+) -> tuple[Variant, ...]:
+    """Those that an environment names, in the grid's own order; all where it names none."""
+    titles = [variant.title for variant in variants]
+    for name in wanted:
+        if name not in titles:
+            what = f"{environment.title} names {name!r} among its {axis}."
+            raise ConfigError(what, f"The grid's {axis} have no such label.", did_you_mean(name, titles))
+    return tuple(variant for variant in variants if not wanted or variant.title in wanted)
 
 
 def jobs(found: Sequence[Cell], out: Path, *, code: str | None = None) -> list[Job]:
