@@ -54,6 +54,12 @@ def differences(episodes: Episodes) -> Float[Array, "T1 N I"]:
     return jnp.concatenate([changes, actions], axis=-1)
 
 
+def paid(episodes: Episodes) -> Float[Array, "T1 N"]:
+    """Σ_{k<t} r_k at t = 0 … T: what was paid before obs_t was seen; the return from the end on."""
+    rewards = jnp.where(episodes.inside, episodes.rewards, 0.0)
+    return jnp.concatenate([jnp.zeros_like(rewards[:1]), jnp.cumsum(rewards, axis=0)])
+
+
 def play_episodes(env: Environment, act: Act, count: int, key: PRNGKeyArray) -> tuple[Episodes, PyTree, Array]:
     """Plays `count` episodes side by side from their first step to their end.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from throughtime.core import ConfigError
+from throughtime.reports.credit import CreditFound
 
 Role = Literal["memory", "memoryless", "window", "state"]
 
@@ -167,6 +168,7 @@ class Report:
         episode: one episode step by step, or None.
         notes: sentences to add to the notes on measurement.
         flows: how gradients flowed while training, where that was looked at.
+        credit: of an agent that redistributes rewards: whether it does, and an episode that shows it.
         evidence: that the agent uses its memory, as `Evidence.record` gives it, where that was measured.
     """
 
@@ -182,3 +184,4 @@ class Report:
     notes: Sequence[str] = field(default_factory=list)
     flows: Sequence[FlowHistory] = ()
     evidence: Mapping[str, Any] | None = None
+    credit: CreditFound | None = None

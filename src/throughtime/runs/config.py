@@ -13,6 +13,7 @@ from throughtime.agents import (
     NetworkConfig,
     PPOConfig,
     R2D2Config,
+    RudderPPOConfig,
     SACConfig,
     TD3Config,
     WorldModelAgentConfig,
@@ -97,6 +98,7 @@ class RunConfig:
     r2d2: R2D2Config | None = None
     drqn: DRQNConfig | None = None
     world_model: WorldModelAgentConfig | None = None
+    rudder_ppo: RudderPPOConfig | None = None
 
     def __post_init__(self):
         chosen = algorithm(self.algo)
