@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from throughtime.agents.agent import Agent, AlgorithmConfig
 from throughtime.agents.continuous_config import SACConfig, TD3Config
+from throughtime.agents.instruct import Instruct
+from throughtime.agents.instruct_config import InstructConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
 from throughtime.agents.ppo_config import PPOConfig
@@ -37,6 +39,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     ),
     "td3": Algorithm(
         "TD3", TD3Config, TD3, "recurrent, deterministic actor, replay of sequences; continuous actions", SEPARATE
+    ),
+    "instruct": Algorithm(
+        "imitation", InstructConfig, Instruct, "imitation of the environment's expert, in the learner's own states"
     ),
 }
 """Every algorithm; a run's config has one table of settings of that name."""

@@ -1,6 +1,6 @@
 """`throughtime eval RUN`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
@@ -26,6 +26,8 @@ class Eval:
     """Computes the exact value instead of playing (finite POMDPs such as tiger)."""
     max_nodes: int = 5_000
     """With --exact: how many memory states are told apart."""
+    options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Options of the environment to change, as NAME VALUE pairs: split unseen, say, of instructions."""
     env: EnvCode = None
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
@@ -36,7 +38,7 @@ def run(argv: list[str]) -> int:
     arguments = parse(Eval, "eval", argv)
     trust_code(arguments.env)
     output = Output(arguments.json)
-    trained = load_run(arguments.run)
+    trained = load_run(arguments.run).where(**arguments.options)
     if arguments.exact:
         return _exact(trained, arguments.max_nodes, output)
     with output.console.status("playing …"):

@@ -10,6 +10,7 @@ from throughtime.agents import (
     Agent,
     AlgorithmConfig,
     DRQNConfig,
+    InstructConfig,
     NetworkConfig,
     PPOConfig,
     R2D2Config,
@@ -19,7 +20,7 @@ from throughtime.agents import (
     build,
 )
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS, Environment, Revealed, make, make_from_file, name_of
+from throughtime.envs import ENVIRONMENTS, Chunks, Environment, Revealed, make, make_from_file, name_of
 from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
@@ -37,6 +38,8 @@ class EnvConfig:
     """Its options, e.g. length for t-maze."""
     reveal: bool = False
     """Shows the hidden state beside the observation: what a policy could do if nothing were hidden."""
+    chunk: int = 1
+    """Actions decided at once, and carried out without a look in between (environments of discrete actions)."""
 
     def build(self) -> Environment:
         """The environment itself.
@@ -45,7 +48,8 @@ class EnvConfig:
             ConfigError: an unknown name or option, an impossible value, or code that the user did not name.
         """
         env = make_from_file(self.name, **self.options)
-        return Revealed(env) if self.reveal else env
+        env = Revealed(env) if self.reveal else env
+        return env if self.chunk == 1 else Chunks(env, self.chunk)
 
     def pinned(self) -> "EnvConfig":
         """The same, found from anywhere: of `pomdp:FILE` the absolute path, and the checksum of the file as it is now.
@@ -61,6 +65,8 @@ class EnvConfig:
         """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
         if isinstance(env, Revealed):
             return replace(cls.of(env.env), reveal=True)
+        if isinstance(env, Chunks):
+            return replace(cls.of(env.env), chunk=env.size)
         return cls(*name_of(env))
 
 
@@ -93,6 +99,7 @@ class RunConfig:
     """The algorithm: the name of one of the tables."""
     r2d2: R2D2Config | None = None
     drqn: DRQNConfig | None = None
+    instruct: InstructConfig | None = None
 
     def __post_init__(self):
         chosen = algorithm(self.algo)
