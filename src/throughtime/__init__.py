@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from throughtime.agents import DRQNConfig as DRQNConfig
+    from throughtime.agents import InstructConfig as InstructConfig
     from throughtime.agents import NetworkConfig as NetworkConfig
     from throughtime.agents import Policy as Policy
     from throughtime.agents import PolicyState as PolicyState
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from throughtime.api import R2D2 as R2D2
     from throughtime.api import SAC as SAC
     from throughtime.api import TD3 as TD3
+    from throughtime.api import Instruct as Instruct
     from throughtime.api import RudderPPO as RudderPPO
     from throughtime.api import load as load
     from throughtime.core import CheckpointError as CheckpointError
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "agents": (
         "DRQNConfig",
+        "InstructConfig",
         "NetworkConfig",
         "Policy",
         "PolicyState",
@@ -67,7 +70,7 @@ _HOMES = {
         "SACConfig",
         "TD3Config",
     ),
-    "api": ("DRQN", "PPO", "R2D2", "RudderPPO", "SAC", "TD3", "load"),
+    "api": ("DRQN", "Instruct", "PPO", "R2D2", "RudderPPO", "SAC", "TD3", "load"),
     "core": (
         "CheckpointError",
         "ConfigError",

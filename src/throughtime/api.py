@@ -154,6 +154,24 @@ class TD3(Trainer):
     algo = "td3"
 
 
+class Instruct(Trainer):
+    """Imitation of an environment's expert in the states that the learner comes to (DAgger).
+
+        run = tt.Instruct(tt.make("instructions")).train(seed=0, out="runs/instructions")
+
+    Args:
+        env: an environment with an `expert`; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `InstructConfig` or `NetworkConfig` by its name, such as `expert_decay`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), an environment without an expert, or settings that cannot
+            work together.
+    """
+
+    algo = "instruct"
+
+
 def load(path: str | os.PathLike[str], *, env: Environment | None = None) -> Policy:
     """The final policy of a run. Runs no code from the files.
 

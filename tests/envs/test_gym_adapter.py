@@ -241,6 +241,31 @@ def test_a_missing_package_is_told_with_its_extra(monkeypatch):
     assert "throughtime[gymnax]" in error.value.mend
 
 
+def test_babyai_tells_its_mission_once():
+    pytest.importorskip("minigrid")
+    from throughtime.envs.adapters._mission import WORDS, words_of
+
+    env, plain = make("minigrid:BabyAI-GoToLocal-v0"), gymnasium.make("BabyAI-GoToLocal-v0")
+    layout = env.instruction_layout
+    assert env.max_episode_steps == 64
+    assert env.observation_space == Box(0.0, 1.0, (16 * 32 + 7 * 7 * 20 + 4,))
+    assert layout is not None
+    assert (layout.words, layout.vocabulary, layout.cells, layout.features) == (16, 32, 49, 20)
+    key = jax.random.key(0)
+    obs, state = env.reset(key)
+    expected, _ = plain.reset(seed=int(seeds_of(np.asarray(jax.random.key_data(key)), 1)[0]))
+    words = np.asarray(obs[: 16 * 32]).reshape(16, 32)
+    assert " ".join(WORDS[word.argmax()] for word in words if word.any()) == expected["mission"]
+    cells = np.asarray(obs[16 * 32 : -4]).reshape(7, 7, 20)
+    np.testing.assert_array_equal(cells[..., :11].argmax(-1), expected["image"][..., 0])
+    assert obs[-4:].argmax() == expected["direction"]
+    later, state, *_ = env.step(key, state, jax.numpy.int32(0))
+    assert not later[: 16 * 32].any()
+    release(env, state)
+    with pytest.raises(ConfigError, match="no word 'sphere'"):
+        words_of("go to the red sphere")
+
+
 def test_minigrid_is_one_hot_and_leaves_the_mission_out():
     minigrid = pytest.importorskip("minigrid")
     from minigrid.core.constants import OBJECT_TO_IDX

@@ -178,7 +178,8 @@ def test_mistakes_in_a_space_are_named_before_anything_is_trained(text, hint, tm
 
 @pytest.mark.parametrize("algo", sorted(ALGORITHMS))
 def test_every_algorithm_has_a_space_that_fits(algo):
-    run = default_config("pendulum-positions" if algo in ("sac", "td3") else "t-maze", algo)
+    known = {"sac": "pendulum-positions", "td3": "pendulum-positions", "instruct": "instructions"}
+    run = default_config(known.get(algo, "t-maze"), algo)
     space = default_space(run)
     SweepConfig(run, dict(space)).check()
     assert {name.split(".")[0] for name in space} == {table_of(algo), "network"}

@@ -58,23 +58,7 @@ class Tower(Memory):
 
     def __init__(self, input_size: int, config: NetworkConfig, key: PRNGKeyArray):
         """Builds the encoder (orthogonal, gain √2) and the memory of `config` for inputs `[B, input_size]`."""
-        *keys, key_memory = jax.random.split(key, len(config.encoder) + 1)
-        widths = (input_size, *config.encoder)
-        self.encoder = tuple(
-            Readout(i, o, config.activation, initialiser=lambda *a: orthogonal(*a, gain=2**0.5), key=k)
-            for i, o, k in zip(widths[:-1], widths[1:], keys, strict=True)
-        )
-        options: dict[str, Any] = dict(config.memory_options)
-        check_memory(config.memory, **options)  # first: no option may pose as one of make_memory's own arguments
-        self.memory = make_memory(
-            config.memory,
-            widths[-1],
-            config.hidden_size,
-            num_layers=config.num_layers,
-            residual=config.residual,
-            key=key_memory,
-            **options,
-        )
+        self.encoder, self.memory = encoder_and_memory(input_size, config, key)
         self.input_size, self.output_size = input_size, self.memory.output_size
 
     def _encode(self, x: Float[Array, "*batch I"]) -> Float[Array, "*batch E"]:
@@ -108,6 +92,28 @@ class Tower(Memory):
         """The encoder over all steps at once, then the memory's own unroll."""
         # per_row keeps a NaN in padding out of the gradient, as the memory itself does.
         return self.memory.unroll(state, per_row((self, xs), Tower._encode), resets, taps)
+
+
+def encoder_and_memory(input_size: int, config: NetworkConfig, key: PRNGKeyArray) -> tuple[tuple[Readout, ...], Memory]:
+    """What a tower is made of: feed-forward layers (orthogonal, gain √2), and the memory behind them."""
+    *keys, key_memory = jax.random.split(key, len(config.encoder) + 1)
+    widths = (input_size, *config.encoder)
+    encoder = tuple(
+        Readout(i, o, config.activation, initialiser=lambda *a: orthogonal(*a, gain=2**0.5), key=k)
+        for i, o, k in zip(widths[:-1], widths[1:], keys, strict=True)
+    )
+    options: dict[str, Any] = dict(config.memory_options)
+    check_memory(config.memory, **options)  # first: no option may pose as one of make_memory's own arguments
+    memory = make_memory(
+        config.memory,
+        widths[-1],
+        config.hidden_size,
+        num_layers=config.num_layers,
+        residual=config.residual,
+        key=key_memory,
+        **options,
+    )
+    return encoder, memory
 
 
 class PolicyHead(eqx.Module):
@@ -190,7 +196,15 @@ class ActorCritic(eqx.Module):
     policy_head: PolicyHead
     value_head: Readout
 
-    def __init__(self, input_size: int, space: Space, config: NetworkConfig, key: PRNGKeyArray):
+    def __init__(
+        self,
+        input_size: int,
+        space: Space,
+        config: NetworkConfig,
+        key: PRNGKeyArray,
+        *,
+        tower: Callable[[int, NetworkConfig, PRNGKeyArray], Tower] = Tower,
+    ):
         """Builds the network.
 
         Args:
@@ -198,10 +212,11 @@ class ActorCritic(eqx.Module):
             space: the action space.
             config: widths and kinds.
             key: for the random weights.
+            tower: builds a tower.
         """
         key_actor, key_critic, key_policy, key_value = jax.random.split(key, 4)
-        self.actor = Tower(input_size, config, key_actor)
-        self.critic = Tower(input_size, config, key_critic) if config.separate_critic else None
+        self.actor = tower(input_size, config, key_actor)
+        self.critic = tower(input_size, config, key_critic) if config.separate_critic else None
         width = self.actor.output_size
         self.policy_head = PolicyHead(width, space, config.initial_log_std, key_policy)
         self.value_head = Readout(width, 1, initialiser=orthogonal, key=key_value)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from throughtime.agents.instructed import network_for
 from throughtime.agents.network import (
-    ActorCritic,
     Network,
     NetworkBuilder,
     NetworkConfig,
@@ -37,14 +37,14 @@ class Policy(eqx.Module):
     reads_previous_action: bool = eqx.field(static=True)
     reads_previous_reward: bool = eqx.field(static=True)
 
-    def __init__(self, env: Environment, config: NetworkConfig, key: PRNGKeyArray, build: NetworkBuilder = ActorCritic):
+    def __init__(self, env: Environment, config: NetworkConfig, key: PRNGKeyArray, build: NetworkBuilder | None = None):
         """A fresh policy for `env`.
 
         Args:
             env: gives the observation and action spaces.
             config: the network.
             key: for the random weights.
-            build: makes the network of (input size, action space, config, key).
+            build: makes the network of (input size, action space, config, key); None for an actor-critic.
         """
         self.action_space, self.observation_shape = env.action_space, env.observation_space.shape
         self.reads_previous_action = config.previous_action
@@ -56,7 +56,7 @@ class Policy(eqx.Module):
         if config.previous_action:
             size += action_width(self.action_space)
         size += config.previous_reward
-        self.network = build(size, self.action_space, config, key)
+        self.network = (build or network_for(env))(size, self.action_space, config, key)
 
     def initial_state(self, batch_size: int) -> PolicyState:
         """The state before an episode's first observation, for `batch_size` episodes at once."""

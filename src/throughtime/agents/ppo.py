@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from throughtime.agents.agent import Learning, Words, run_iterations
 from throughtime.agents.gradient_step import Updated, gradient_step
-from throughtime.agents.metrics import Metrics, metrics_of
+from throughtime.agents.metrics import metrics_of
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
 from throughtime.agents.ppo_config import PPOConfig, check
@@ -92,13 +92,21 @@ class PPO:
     )
 
     def __init__(self, env: Environment, config: PPOConfig, network: NetworkConfig):
-        check(config, network, env.action_space)
+        self.check_settings(env, config, network)
         self.env, self.config, self.network_config = env, config, network
         self.environments = VectorEnvironment(env, config.num_envs)
         # Shapes only: an impossible memory or width is refused here, before anything is compiled.
         eqx.filter_eval_shape(Policy, env, network, jax.random.key(0))
         self.bptt_length = config.bptt_length or config.rollout_length
         self.optimiser = optax.scale_by_adam(eps=1e-5)
+
+    def check_settings(self, env: Environment, config: Any, network: NetworkConfig) -> None:
+        """Raises ConfigError where the settings cannot work, together or in this environment."""
+        check(config, network, env.action_space)
+
+    def expert_share(self, state: TrainState) -> Float[Array, ""] | None:
+        """In which share of a rollout's steps the environment's expert acts; None where it is not asked."""
+        del state
 
     @property
     def steps_per_iteration(self) -> int:
@@ -137,7 +145,7 @@ class PPO:
 
     def run(
         self, state: TrainState, iterations: Int[Array, ""], total: Int[Array, ""], first: Int[Array, ""], buffer: int
-    ) -> tuple[TrainState, Metrics, Int[Array, ""], Fault]:
+    ) -> tuple[TrainState, Any, Int[Array, ""], Fault]:
         """Up to `iterations` iterations; stops early at a fault.
 
         Args:
@@ -159,9 +167,7 @@ class PPO:
             buffer,
         )
 
-    def iterate(
-        self, state: TrainState, total: Int[Array, ""], first: Int[Array, ""]
-    ) -> tuple[TrainState, Metrics, Fault]:
+    def iterate(self, state: TrainState, total: Int[Array, ""], first: Int[Array, ""]) -> tuple[TrainState, Any, Fault]:
         """One iteration: act, estimate advantages, update.
 
         Args:
@@ -173,7 +179,7 @@ class PPO:
 
     def learn(
         self, state: TrainState, gathered: Gathered, total: Int[Array, ""], first: Int[Array, ""]
-    ) -> tuple[TrainState, Metrics, Fault]:
+    ) -> tuple[TrainState, Any, Fault]:
         """The second half of an iteration: the updates.
 
         Args:
@@ -202,7 +208,7 @@ class PPO:
         after = TrainState(
             policy, optimiser, guard, actors, discounted_return, return_moments, key, state.iteration + 1, credit
         )
-        return after, self.measured(metrics_of(rollout, losses, learning_rate), credit), fault
+        return after, self.metrics(state, rollout, losses, learning_rate, credit), fault
 
     def assign(self, state: TrainState, rollout: Rollout) -> tuple[Float[Array, "T B"], Any]:
         """The rewards that advantages are made of, and `TrainState.credit` after the rollout; here, all as it came.
@@ -213,17 +219,30 @@ class PPO:
         """
         return rollout.rewards, state.credit
 
-    def measured(self, metrics: Metrics, credit: Any) -> Metrics:
-        """The metrics of an iteration, with those of the credit that was assigned; here there are none."""
-        del credit
-        return metrics
+    def metrics(
+        self,
+        state: TrainState,
+        rollout: Rollout,
+        losses: dict[str, Array],
+        learning_rate: Float[Array, ""],
+        credit: Any,
+    ) -> Any:
+        """What an iteration measured: `metrics_of`, and what an heir adds of `state` before it, `credit` after."""
+        del state, credit
+        return metrics_of(rollout, losses, learning_rate)
 
     def gather(self, state: TrainState) -> Gathered:
         """Acts, and estimates advantages: all of an iteration that comes before its updates."""
         config, policy = self.config, state.policy
         key, key_rollout, key_update = jax.random.split(state.key, 3)
         actors, rollout, starts, last_values = collect(
-            policy, self.environments, state.actors, key_rollout, config.rollout_length, self.bptt_length
+            policy,
+            self.environments,
+            state.actors,
+            key_rollout,
+            config.rollout_length,
+            self.bptt_length,
+            self.expert_share(state),
         )
         assigned, credit = self.assign(state, rollout)
         rewards, discounted_return, return_moments = self._scaled_rewards(state, assigned, rollout)
@@ -248,6 +267,7 @@ class PPO:
                     rollout.values,
                     advantages,
                     advantages + rollout.values,
+                    rollout.wanted,
                 ),
                 self.bptt_length,
             ),

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from throughtime.agents.network import NetworkConfig
 from throughtime.core import ConfigError
@@ -57,6 +58,20 @@ def check(config: PPOConfig, network: NetworkConfig, actions: Space) -> None:
     Raises:
         ConfigError: what is wrong, why, and how to mend it.
     """
+    check_on_policy(config, network, actions)
+    _require(config.clip > 0, f"clip = {config.clip}", "It has to be positive.")
+    for name in ("value_clip", "target_kl"):
+        value = getattr(config, name)
+        _require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
+    _require(config.entropy_weight >= 0, f"entropy_weight = {config.entropy_weight}", "It must not be negative.")
+
+
+def check_on_policy(config: Any, network: NetworkConfig, actions: Space) -> None:
+    """What `check` asks of every algorithm that learns from its last rollout.
+
+    Raises:
+        ConfigError: what is wrong, why, and how to mend it.
+    """
     for name in ("num_envs", "rollout_length", "epochs", "minibatches", "max_skipped_updates"):
         _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
     T = config.rollout_length
@@ -84,16 +99,16 @@ def check(config: PPOConfig, network: NetworkConfig, actions: Space) -> None:
     for name, low, high in (("discount", 0.0, 1.0), ("gae_lambda", 0.0, 1.0)):
         value = getattr(config, name)
         _require(low <= value <= high, f"{name} = {value}", f"It has to lie between {low} and {high}.")
-    for name in ("learning_rate", "clip"):
-        _require(getattr(config, name) > 0, f"{name} = {getattr(config, name)}", "It has to be positive.")
-    for name in ("value_clip", "gradient_clip", "target_kl"):
-        value = getattr(config, name)
-        _require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
+    _require(config.learning_rate > 0, f"learning_rate = {config.learning_rate}", "It has to be positive.")
+    _require(
+        config.gradient_clip is None or config.gradient_clip > 0,
+        f"gradient_clip = {config.gradient_clip}",
+        "It has to be positive; leave it out for none.",
+    )
     for settings in (config, network):
         for name, value in vars(settings).items():
             _require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
-    for name in ("value_weight", "entropy_weight"):
-        _require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It must not be negative.")
+    _require(config.value_weight >= 0, f"value_weight = {config.value_weight}", "It must not be negative.")
     check_clipping(config.gradient_clip_by)
     _require(
         all(width >= 1 for width in network.encoder),

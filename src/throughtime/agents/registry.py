@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from throughtime.agents.agent import Agent, AlgorithmConfig
 from throughtime.agents.continuous_config import SACConfig, TD3Config
+from throughtime.agents.instruct import Instruct
+from throughtime.agents.instruct_config import InstructConfig
 from throughtime.agents.model_learner import ModelLearner, WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
@@ -45,6 +47,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     ),
     "world-model": Algorithm(
         "world model", WorldModelAgentConfig, ModelLearner, "learns to predict from random actions; any actions"
+    ),
+    "instruct": Algorithm(
+        "imitation", InstructConfig, Instruct, "imitation of the environment's expert, in the learner's own states"
     ),
 }
 """Every algorithm; a run's config has one table of settings for each (`table_of`)."""

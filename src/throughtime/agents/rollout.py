@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from throughtime.agents.network import NetworkState
 from throughtime.agents.policy import Policy, PolicyState
+from throughtime.core import select_rows
 from throughtime.envs import VectorEnvironment
 from throughtime.envs.vector import VectorStep
 
@@ -41,6 +42,7 @@ class Rollout(NamedTuple):
     finite: Bool[Array, "T B"]  # whether the observations and the reward are
     ended_returns: Float[Array, "T B"]  # of the episode that ended with this step, else 0
     ended_lengths: Int[Array, "T B"]
+    wanted: Array | None = None  # what the environment's expert would have done; None where it was not asked
 
 
 class Sequences(NamedTuple):
@@ -54,6 +56,7 @@ class Sequences(NamedTuple):
     values: Float[Array, "k N"]
     advantages: Float[Array, "k N"]
     targets: Float[Array, "k N"]
+    wanted: Array | None = None
 
 
 def start(policy: Policy, env: VectorEnvironment, key: PRNGKeyArray) -> Actors:
@@ -72,7 +75,13 @@ def start(policy: Policy, env: VectorEnvironment, key: PRNGKeyArray) -> Actors:
 
 
 def collect(
-    policy: Policy, env: VectorEnvironment, actors: Actors, key: PRNGKeyArray, length: int, piece: int
+    policy: Policy,
+    env: VectorEnvironment,
+    actors: Actors,
+    key: PRNGKeyArray,
+    length: int,
+    piece: int,
+    expert_share: Float[Array, ""] | None = None,
 ) -> tuple[Actors, Rollout, NetworkState, Float[Array, " B"]]:
     """Acts for `length` steps.
 
@@ -83,6 +92,8 @@ def collect(
         key: for actions and environments.
         length: T.
         piece: steps between stored states (the length of truncated BPTT); divides T.
+        expert_share: asks the environment's expert at every step, and takes its action instead of the policy's own in
+            this share of the steps; None: there is none to ask.
 
     Returns:
         The actors after T steps; the rollout; the network's states *before* the observations of steps 0, piece,
@@ -94,13 +105,19 @@ def collect(
     noise = policy.noise(key_noise, (length, env.batch_size))
     noise = noise.reshape(pieces, piece, *noise.shape[1:])
     keys = jax.random.split(key_env, (pieces, piece))
+    led = None
+    if expert_share is not None:
+        led = jax.random.bernoulli(jax.random.fold_in(key, 1), expert_share, (pieces, piece, env.batch_size))
 
     def one(actors: Actors, inputs):
-        noise, key = inputs
+        noise, key, led = inputs
         state = policy.reset_where(actors.reset, actors.policy)
         x = policy.inputs(state, actors.observation, actors.reset, actors.reward)
         network, distribution, value = policy.network.step(state.network, x)
-        action = distribution.sample(noise)
+        action, wanted = distribution.sample(noise), None
+        if led is not None:
+            wanted = jax.vmap(env.env.expert)(actors.environment)
+            action = select_rows(led, wanted, action)
         after, out, finite, ended_return, ended_length = move(policy, env, actors, network, action, key)
         step = Rollout(
             inputs=x,
@@ -117,6 +134,7 @@ def collect(
             finite=finite,
             ended_returns=ended_return,
             ended_lengths=ended_length,
+            wanted=wanted,
         )
         return after, step
 
@@ -125,7 +143,7 @@ def collect(
         actors, steps = jax.lax.scan(one, actors, inputs)
         return actors, (before, steps)
 
-    actors, (starts, rollout) = jax.lax.scan(one_piece, actors, (noise, keys))
+    actors, (starts, rollout) = jax.lax.scan(one_piece, actors, (noise, keys, led))
     rollout = jax.tree.map(lambda x: x.reshape(length, *x.shape[2:]), rollout)
     return actors, rollout, starts, _next_values(policy, actors)
 

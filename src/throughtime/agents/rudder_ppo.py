@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from throughtime.agents.metrics import Metrics
+from throughtime.agents.metrics import Metrics, metrics_of
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO, TrainState
 from throughtime.agents.ppo_config import PPOConfig
@@ -125,10 +125,18 @@ class RudderPPO(PPO):
         moved = self.decomposition.rewards(learned, episodes)
         return put_back(rollout.rewards, episodes, places, moved), Credit(learned, key)
 
-    def measured(self, metrics: Metrics, credit: Credit) -> Metrics:
+    def metrics(
+        self,
+        state: TrainState,
+        rollout: Rollout,
+        losses: dict[str, Array],
+        learning_rate: Float[Array, ""],
+        credit: Credit,
+    ) -> Metrics:
         """The metrics of an iteration, with whether rewards were redistributed, and why (not)."""
+        del state
         known = credit.decomposition
-        return metrics._replace(
+        return metrics_of(rollout, losses, learning_rate)._replace(
             redistributed=(self.decomposition.verdict(known) == ON).astype(jnp.int32),
             decomposition_error=self.decomposition.error(known),
             lessons=known.lessons.held,

@@ -1,6 +1,6 @@
 """`throughtime eval RUN`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +30,8 @@ class Eval:
     """Computes the exact value instead of playing (finite POMDPs such as tiger)."""
     max_nodes: int = 5_000
     """With --exact: how many memory states are told apart."""
+    options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Options of the environment to change, as NAME VALUE pairs: split unseen, say, of instructions."""
     env: Annotated[
         str | None,
         tyro.conf.arg(
@@ -47,7 +49,7 @@ def run(argv: list[str]) -> int:
     arguments = parse(Eval, "eval", argv)
     trust_code(arguments.env)
     output = Output(arguments.json)
-    trained = elsewhere(load_run(arguments.run), arguments.env)
+    trained = elsewhere(load_run(arguments.run).where(**arguments.options), arguments.env)
     if arguments.exact:
         return _exact(trained, arguments.max_nodes, output)
     with output.console.status("playing …"):

@@ -128,6 +128,8 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         """Inputs that the TDNN twin sees; for --twins alone."""
         episodes: int = defaults.evaluation_episodes
         """Fresh episodes that each final policy is scored on."""
+        chunk: int = defaults.env.chunk
+        """Actions decided at once, and carried out without a look in between; of discrete actions."""
         prove: bool | None = None
         """Measures how the memory is used once training is done; by default where twins are trained."""
         flow: str | None = None if defaults.flow_every is None else f"every={defaults.flow_every}"
@@ -154,7 +156,7 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
     network = replace(arguments.network, memory_options={**tuned, **arguments.network.memory_options})
     return replace(
         defaults,
-        env=EnvConfig(name, chosen, defaults.env.reveal),
+        env=EnvConfig(name, chosen, defaults.env.reveal, arguments.chunk),
         network=network,
         **{defaults.table: getattr(arguments, defaults.table)},
         total_steps=arguments.steps,

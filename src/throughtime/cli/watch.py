@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,8 @@ class Watch:
     """Writes a strip of frames of the first episode to this file instead of playing."""
     frames: int = 6
     """With --png: how many frames."""
+    options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Options of the environment to change, as NAME VALUE pairs: split unseen, say, of instructions."""
     env: EnvCode = None
     json: Json = False
     """Prints one JSON object on stdout, all else on stderr."""
@@ -55,7 +57,7 @@ def run(argv: list[str]) -> int:
     if not (math.isfinite(arguments.speed) and arguments.speed > 0):
         raise ConfigError(f"--speed {arguments.speed:g}", "It is steps a second.", "Give a positive number.")
     output = Output(arguments.json)
-    trained = load_run(arguments.run)
+    trained = load_run(arguments.run).where(**arguments.options)
     enable_compilation_cache()
     with output.console.status("playing …"):
         records = trained.record_episodes(

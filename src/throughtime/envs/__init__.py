@@ -6,11 +6,13 @@ from throughtime.envs.adapters import trust as trust
 from throughtime.envs.base import Box as Box
 from throughtime.envs.base import Discrete as Discrete
 from throughtime.envs.base import Environment as Environment
+from throughtime.envs.base import InstructionLayout as InstructionLayout
 from throughtime.envs.base import MultiDiscrete as MultiDiscrete
 from throughtime.envs.base import Space as Space
 from throughtime.envs.base import Tables as Tables
 from throughtime.envs.bsuite import BSUITE as BSUITE
 from throughtime.envs.bsuite import BsuiteExperiment as BsuiteExperiment
+from throughtime.envs.chunks import Chunks as Chunks
 from throughtime.envs.drawing import COLOURS as COLOURS
 from throughtime.envs.drawing import Drawing as Drawing
 from throughtime.envs.drawing import Span as Span
@@ -43,6 +45,7 @@ from throughtime.envs.suite import Concentration as Concentration
 from throughtime.envs.suite import CountRecall as CountRecall
 from throughtime.envs.suite import DiscountingChain as DiscountingChain
 from throughtime.envs.suite import HigherLower as HigherLower
+from throughtime.envs.suite import Instructions as Instructions
 from throughtime.envs.suite import KeyToDoor as KeyToDoor
 from throughtime.envs.suite import MemoryChain as MemoryChain
 from throughtime.envs.suite import Minesweeper as Minesweeper

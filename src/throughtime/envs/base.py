@@ -62,6 +62,19 @@ class MultiDiscrete:
 Space = Discrete | MultiDiscrete | Box
 
 
+class InstructionLayout(NamedTuple):
+    """How an observation that holds a sentence is laid out.
+
+    First words · vocabulary numbers (one-hot, zeros where no word is said), then cells · features numbers of what is
+    seen, then whatever else there is.
+    """
+
+    words: int
+    vocabulary: int
+    cells: int
+    features: int
+
+
 class Tables(NamedTuple):
     """A finite POMDP in full (float64): what an exact solver needs. S states, A actions, O observations.
 
@@ -166,6 +179,16 @@ class Environment(ABC, Generic[State, Params]):
     @property
     def max_episode_steps(self) -> int | None:
         """The most steps an episode can have, or None where it has no end."""
+        return None
+
+    @property
+    def instruction_layout(self) -> InstructionLayout | None:
+        """Where in the observation a sentence stands, and what is seen; None where nothing is said."""
+        return None
+
+    def expert(self, state: State) -> Array | None:
+        """The action of an expert that sees the whole state, as the environment takes it; None where there is none."""
+        del state
         return None
 
     @property

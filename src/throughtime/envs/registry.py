@@ -22,6 +22,7 @@ from throughtime.envs.suite import (
     CountRecall,
     DiscountingChain,
     HigherLower,
+    Instructions,
     KeyToDoor,
     MemoryChain,
     Minesweeper,
@@ -166,6 +167,9 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
         ),
         "key-to-door": EnvironmentEntry(
             KeyToDoor, {}, "Fetch a key, pick apples for a while, then open a door with it (credit past distractors)."
+        ),
+        "instructions": EnvironmentEntry(
+            Instructions, {}, "Do what a sentence said at the start, in a room partly in view (go to, pick up, open)."
         ),
     }
 )

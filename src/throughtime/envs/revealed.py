@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError
-from throughtime.envs.base import Box
+from throughtime.envs.base import Box, InstructionLayout
 from throughtime.envs.drawing import Drawing
 from throughtime.envs.wrapper import Wrapper
 
@@ -71,6 +71,15 @@ class Revealed(Wrapper[Any]):
     def hidden_state(self, state: Any) -> Array:
         """The environment's; here it is seen."""
         return self.env.hidden_state(state)
+
+    @property
+    def instruction_layout(self) -> InstructionLayout | None:
+        """The environment's, for what is appended comes last."""
+        return self.env.instruction_layout
+
+    def expert(self, state: Any) -> Array | None:
+        """The environment's."""
+        return self.env.expert(state)
 
     def draw(self, state: Any) -> Drawing | None:
         """As the environment draws it."""

@@ -10,6 +10,7 @@ from throughtime.agents import (
     Agent,
     AlgorithmConfig,
     DRQNConfig,
+    InstructConfig,
     NetworkConfig,
     PPOConfig,
     R2D2Config,
@@ -22,7 +23,7 @@ from throughtime.agents import (
     table_of,
 )
 from throughtime.core import ConfigError, did_you_mean
-from throughtime.envs import ENVIRONMENTS, Environment, Revealed, make, make_from_file, name_of
+from throughtime.envs import ENVIRONMENTS, Chunks, Environment, Revealed, make, make_from_file, name_of
 from throughtime.envs.forms import added_form
 from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
@@ -41,6 +42,8 @@ class EnvConfig:
     """Its options, e.g. length for t-maze."""
     reveal: bool = False
     """Shows the hidden state beside the observation: what a policy could do if nothing were hidden."""
+    chunk: int = 1
+    """Actions decided at once, and carried out without a look in between (environments of discrete actions)."""
 
     def build(self) -> Environment:
         """The environment itself.
@@ -49,7 +52,8 @@ class EnvConfig:
             ConfigError: an unknown name or option, an impossible value, or code that the user did not name.
         """
         env = make_from_file(self.name, **self.options)
-        return Revealed(env) if self.reveal else env
+        env = Revealed(env) if self.reveal else env
+        return env if self.chunk == 1 else Chunks(env, self.chunk)
 
     def pinned(self) -> "EnvConfig":
         """The same, found from anywhere: of `pomdp:FILE` and `world:RUN` the absolute path and the present checksum.
@@ -65,6 +69,8 @@ class EnvConfig:
         """The name and options by which the registry builds `env` (the name alone where it does not know it)."""
         if isinstance(env, Revealed):
             return replace(cls.of(env.env), reveal=True)
+        if isinstance(env, Chunks):
+            return replace(cls.of(env.env), chunk=env.size)
         return cls(*name_of(env))
 
 
@@ -99,6 +105,7 @@ class RunConfig:
     drqn: DRQNConfig | None = None
     world_model: WorldModelAgentConfig | None = None
     rudder_ppo: RudderPPOConfig | None = None
+    instruct: InstructConfig | None = None
 
     def __post_init__(self):
         chosen = algorithm(self.algo)

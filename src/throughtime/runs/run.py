@@ -1,7 +1,7 @@
 """What a training leaves behind."""
 
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 
 from throughtime.agents import AgentState, Policy
+from throughtime.core import ConfigError
 from throughtime.envs import Environment
 from throughtime.runs.belief import BeliefProbe, probe_belief, untrained_policy
 from throughtime.runs.config import EVALUATION_SEED, RunConfig
@@ -90,6 +91,31 @@ class Run:
             seed=EVALUATION_SEED + self.config.seed if seed is None else seed,
             deterministic=deterministic,
         )
+
+    def where(self, **options: int | float | bool | str) -> "Run":
+        """The same policy in the same environment with some options changed, to evaluate or to watch it there.
+
+        Args:
+            **options: of the environment, such as `split="unseen"`; none changes nothing.
+
+        Raises:
+            ConfigError: an option that it does not have, or one that changes what is seen or done.
+        """
+        if not options:
+            return self
+        there = replace(self.config.env, options={**self.config.env.options, **options})
+        env = there.build()
+        if (env.observation_space.shape, env.action_space) != (
+            self.env.observation_space.shape,
+            self.env.action_space,
+        ):
+            changed = ", ".join(f"{name} = {value!r}" for name, value in options.items())
+            raise ConfigError(
+                f"The policy cannot act in {env.name} with {changed}.",
+                "Its observations or actions have another size there.",
+                "Change options that leave them as they are.",
+            )
+        return replace(self, config=replace(self.config, env=there), env=env)
 
     def record_episode(self, *, seed: int | None = None) -> EpisodeRecord:
         """One fresh episode of the final policy, step by step."""

@@ -41,6 +41,10 @@ def build(recipe: Recipe) -> Any:
         from throughtime.envs.adapters._minigrid import OneHotCells
 
         env = OneHotCells(env)
+        if recipe.id.startswith("BabyAI-"):
+            from throughtime.envs.adapters._mission import WithMission
+
+            env = WithMission(env)
     if recipe.time_limit:
         env = gymnasium.wrappers.TimeLimit(env, recipe.time_limit)
     return env

@@ -17,7 +17,8 @@ class OneHotCells(gymnasium.ObservationWrapper):
     """`Dict(direction: Discrete(4), image: Box(0, 1, (V, V, 11 + 6 + 3)))` from MiniGrid's own observation.
 
     The image of MiniGrid holds categories as numbers (object, colour, state), whose order means nothing. The mission is
-    a sentence; it is left out, so episodes that differ in their mission alone look alike.
+    a sentence; it is left out, so episodes that differ in their mission alone look alike: `WithMission` adds it where
+    it is what decides.
     """
 
     def __init__(self, env: gymnasium.Env):

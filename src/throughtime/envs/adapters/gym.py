@@ -19,7 +19,7 @@ from throughtime.envs.adapters._build import Recipe, Scalar, build, step_limit
 from throughtime.envs.adapters._layout import ActionLayout, ObservationLayout, action_layout, observation_layout
 from throughtime.envs.adapters._session import Session, Settings
 from throughtime.envs.adapters._user import find_class
-from throughtime.envs.base import Box, Space
+from throughtime.envs.base import Box, InstructionLayout, Space
 from throughtime.envs.host import HostEnvironment, HostState
 
 
@@ -29,6 +29,7 @@ class _Facts(NamedTuple):
     observations: ObservationLayout
     actions: ActionLayout
     step_limit: int
+    instruction: InstructionLayout | None
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ class GymEnvironment(HostEnvironment):
     def observation_labels(self) -> tuple[str, ...]:
         """By the names of the parts."""
         return self._facts.observations.labels
+
+    @property
+    def instruction_layout(self) -> InstructionLayout | None:
+        """Of BabyAI's levels: their mission, and the cells."""
+        return self._facts.instruction
 
     @property
     def max_episode_steps(self) -> int:
@@ -226,13 +232,22 @@ def _look(recipe: Recipe, user: type | None) -> _Facts:
                     f"{name} has no {attribute}.", "Gymnasium environments have one.", "Derive it from gymnasium.Env."
                 )
         facts = _Facts(
-            observation_layout(env.observation_space, name), action_layout(env.action_space, name), _limit(env, recipe)
+            observation_layout(env.observation_space, name),
+            action_layout(env.action_space, name),
+            _limit(env, recipe),
+            _said(env),
         )
         _try(env, facts, name)
     finally:
         if hasattr(env, "close"):
             env.close()
     return facts
+
+
+def _said(env: Any) -> InstructionLayout | None:
+    """How a sentence stands in the observation, where one of the wrappers says so."""
+    has = getattr(env, "has_wrapper_attr", None)
+    return env.get_wrapper_attr("instruction_layout") if has is not None and has("instruction_layout") else None
 
 
 def _limit(env: Any, recipe: Recipe) -> int:

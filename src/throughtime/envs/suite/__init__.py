@@ -9,6 +9,7 @@ from throughtime.envs.suite.concentration import Concentration as Concentration
 from throughtime.envs.suite.count_recall import CountRecall as CountRecall
 from throughtime.envs.suite.discounting_chain import DiscountingChain as DiscountingChain
 from throughtime.envs.suite.higher_lower import HigherLower as HigherLower
+from throughtime.envs.suite.instructions import Instructions as Instructions
 from throughtime.envs.suite.key_to_door import KeyToDoor as KeyToDoor
 from throughtime.envs.suite.memory_chain import MemoryChain as MemoryChain
 from throughtime.envs.suite.minesweeper import Minesweeper as Minesweeper

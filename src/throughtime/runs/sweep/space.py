@@ -100,6 +100,13 @@ _SPACES: Mapping[str, Space] = {
         "r2d2.epsilon": Range(0.1, 0.8),
         "network.hidden_size": Range(choices=(32, 64, 128)),
     },
+    "instruct": {
+        "instruct.learning_rate": Range(3e-4, 1e-2, log=True),
+        "instruct.expert_decay": Range(0.8, 0.999),
+        "instruct.value_weight": Range(0.01, 0.5, log=True),
+        "instruct.gradient_clip": Range(0.1, 5.0, log=True),
+        "network.hidden_size": Range(choices=(64, 128, 256)),
+    },
     "drqn": {
         **{f"drqn.{name}": span for name, span in _Q_LEARNING.items()},
         "network.hidden_size": Range(choices=(32, 64, 128)),
