@@ -85,7 +85,8 @@ class Instruct(PPO):
 
     def expert_share(self, state: TrainState) -> Float[Array, ""]:
         """βⁱ."""
-        return jnp.power(jnp.float32(self.config.expert_decay), state.iteration.astype(jnp.float32))
+        config: Any = self.config
+        return jnp.power(jnp.float32(config.expert_decay), state.iteration.astype(jnp.float32))
 
     def loss_of(
         self, distribution: ActionDistribution, values: Float[Array, "k N"], batch: Sequences
