@@ -13,6 +13,7 @@ from throughtime.agents.instructed import InstructedTower
 from throughtime.core import ConfigError
 from throughtime.envs import InstructionLayout, VectorEnvironment, make
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 LAYOUT = InstructionLayout(words=3, vocabulary=5, cells=4, features=2)
 T, B, WIDTH = 12, 6, 3 * 5 + 4 * 2 + 3
 CONFIG = NetworkConfig(hidden_size=7, encoder=(6,))

@@ -35,6 +35,12 @@ def test_it_shows_what_eval_scores_and_writes_pictures(trained, capsys, tmp_path
         assert strip.width == 3 * film.width
 
 
+def test_the_same_policy_where_an_option_differs(trained, capsys):
+    capsys.readouterr()
+    assert main(["eval", trained, "--options", "length", "4", "--episodes", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean_length"] == 5
+
+
 def test_without_a_terminal_the_last_frames_are_printed(trained, capsys):
     capsys.readouterr()
     assert main(["watch", trained, "--episodes", "2"]) == 0
@@ -48,6 +54,7 @@ def test_mistakes_are_named(trained, capsys, tmp_path):
     for words, hint in (
         ([str(tmp_path / "nothing")], "nothing"),
         ([trained, "--episodes", "0"], "episodes = 0"),
+        ([trained, "--options", "lenght", "4"], "Did you mean 'length'"),
         ([trained, "--speed", "0"], "--speed 0"),
         ([trained, "--gif", str(tmp_path / "a.gif"), "--speed", "99"], "at most 50 frames"),
         ([trained, "--png", str(tmp_path / "none" / "a.png")], "cannot be written"),

@@ -21,6 +21,7 @@ from throughtime.envs.suite._instruction_language import (
     instructions,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 HERE, PICK, OPEN = 3, 4, 5
 KEY = jax.random.key(0)
 STEPS = {0: (-1, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1)}

@@ -29,7 +29,7 @@ from throughtime.agents.ppo_config import check_on_policy
 from throughtime.agents.preflight import FORWARD
 from throughtime.agents.rollout import Rollout, Sequences
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Environment
+from throughtime.envs import Box, Environment, VectorEnvironment
 from throughtime.rl import ActionDistribution, approximate_kl, value_loss
 
 
@@ -75,8 +75,8 @@ class Instruct(PPO):
         check_on_policy(config, network, env.action_space)
         if isinstance(env.action_space, Box):
             raise ConfigError(f"{env.name} has continuous actions.", "Imitation is by cross-entropy, of discrete ones.")
-        _, state = jax.eval_shape(env.reset, jax.random.key(0))
-        if jax.eval_shape(env.expert, state) is None:
+        _, states = jax.eval_shape(VectorEnvironment(env, 1).reset, jax.random.key(0))
+        if jax.eval_shape(jax.vmap(env.expert), states) is None:
             raise ConfigError(
                 f"{env.name} has no expert to imitate.",
                 "Imitation asks an expert that sees the whole state what it would do.",
@@ -85,7 +85,8 @@ class Instruct(PPO):
 
     def expert_share(self, state: TrainState) -> Float[Array, ""]:
         """βⁱ."""
-        return jnp.power(jnp.float32(self.config.expert_decay), state.iteration.astype(jnp.float32))
+        config: Any = self.config
+        return jnp.power(jnp.float32(config.expert_decay), state.iteration.astype(jnp.float32))
 
     def loss_of(
         self, distribution: ActionDistribution, values: Float[Array, "k N"], batch: Sequences

@@ -114,7 +114,8 @@ def collect(
         state = policy.reset_where(actors.reset, actors.policy)
         x = policy.inputs(state, actors.observation, actors.reset, actors.reward)
         network, distribution, value = policy.network.step(state.network, x)
-        action, wanted = distribution.sample(noise), None
+        action = distribution.sample(noise)
+        wanted: Any = None
         if led is not None:
             wanted = jax.vmap(env.env.expert)(actors.environment)
             action = select_rows(led, wanted, action)

@@ -124,8 +124,7 @@ class Chunks(Wrapper[Any]):
         def one(state: Any, _: None):
             action = self.env.expert(state)
             assert action is not None
-            _, after, _, _, _ = self.env.step_env(jax.random.key(0), state, action, self.env.default_params)
-            return after, action
+            return self.env.step_env(jax.random.key(0), state, action, self.env.default_params)[1], action
 
         return jax.lax.scan(one, state, length=self.size)[1]
 

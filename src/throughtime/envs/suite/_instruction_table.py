@@ -23,7 +23,7 @@ class Table(NamedTuple):
     """The instructions of all splits, one after the other. NumPy arrays."""
 
     clause: Int[np.ndarray, "M 2 3"]  # verb, colour, kind of each clause; of a single one twice
-    count: Int[np.ndarray, " M"]  # clauses
+    lengths: Int[np.ndarray, " M"]  # clauses
     words: Int[np.ndarray, "M S"]  # numbers in VOCABULARY, −1 behind the last
 
 

@@ -220,7 +220,7 @@ class Instructions(Environment[InstructionsState, InstructionsParams]):
         right = deed & (action - ACT == verb) & in_front[target]
         its = jnp.arange(self.objects) == target
         done = state.done + right.astype(jnp.int32)
-        finished = done == jnp.asarray(table().count)[state.instruction]
+        finished = done == jnp.asarray(table().lengths)[state.instruction]
         state = state._replace(
             cell=jnp.where((its & right & (action == PICK))[:, None], GONE, state.cell),
             opened=state.opened | (its & right & (action == OPEN)),
@@ -236,7 +236,7 @@ class Instructions(Environment[InstructionsState, InstructionsParams]):
 
     def _next(self, state: InstructionsState) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """The verb of the next clause, and which object it is about; after the last one still that."""
-        now = jnp.minimum(state.done, jnp.asarray(table().count)[state.instruction] - 1)
+        now = jnp.minimum(state.done, jnp.asarray(table().lengths)[state.instruction] - 1)
         return jnp.asarray(table().clause)[state.instruction, now, 0], now
 
     def _observe(self, state: InstructionsState, words: Float[Array, " words"]) -> Float[Array, " numbers"]:
