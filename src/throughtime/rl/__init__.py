@@ -1,5 +1,6 @@
 """Floor 3: what reinforcement learning computes, as pure functions on arrays."""
 
+from throughtime.rl.continuous_control import correlated_noise as correlated_noise
 from throughtime.rl.continuous_control import deterministic_policy_loss as deterministic_policy_loss
 from throughtime.rl.continuous_control import polyak as polyak
 from throughtime.rl.continuous_control import smoothed_actions as smoothed_actions
