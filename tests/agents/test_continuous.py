@@ -162,7 +162,7 @@ def test_preflight_fails_where_the_stored_state_is_not_the_one_before(kind):
     state, faults = acted(agent, policy, 2)
     assert [int(f.kind) for f in faults] == [FAULT_NONE] * 2
     assert max(float(f.replay_error) for f in faults) <= 1e-5
-    _, played = quick_jit(agent.act)(state.policy, state.actors, jax.random.key(0), jnp.zeros((), bool))
+    _, played, _ = quick_jit(agent.act)(state.policy, state.actors, None, jax.random.key(0), jnp.zeros((), bool))
     error = quick_jit(lambda policy, played: difference(played.said, recompute(policy, played, 4)))
     assert float(error(state.policy, played)) <= 1e-5
     for side in ("actor", "critic"):  # each side's state counts
@@ -172,10 +172,9 @@ def test_preflight_fails_where_the_stored_state_is_not_the_one_before(kind):
         assert float(error(state.policy, played._replace(starts=played.starts._replace(policy=start)))) > 1e-3
 
 
-@pytest.fixture(scope="module")
-def soft():
-    """SAC on LSTMs with a batch of real sequences."""
-    network = NetworkConfig(memory="lstm", encoder=(3,), hidden_size=3, **INPUTS)
+def soft_agent(**inputs):
+    """SAC on LSTMs, what it has learned with targets that differ from it, and a batch of real sequences."""
+    network = NetworkConfig(memory="lstm", encoder=(3,), hidden_size=3, **inputs)
     agent = SAC(
         Clock(continuous=True, shortest=4), SACConfig(**SIZES | {"batch_size": 6, "reward_scale": 0.1}), network
     )
@@ -186,8 +185,22 @@ def soft():
     return agent, learned._replace(targets=slow), batch
 
 
-def test_soft_targets_by_stepping_the_networks(soft):
-    agent, learned, batch = soft
+@pytest.fixture(scope="module")
+def soft():
+    """A memory for each side."""
+    return soft_agent(**INPUTS)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One memory for both."""
+    return soft_agent(separate_critic=False)
+
+
+@pytest.mark.parametrize("memories", ["soft", "shared"])
+def test_soft_targets_by_stepping_the_networks(memories, request):
+    """With one memory the policy reads it as it is learned, and the targets their slow copy of it."""
+    agent, learned, batch = request.getfixturevalue(memories)
     noise = jax.random.normal(jax.random.key(3), (5, 6, 2))
     policy, twins = learned.network.policy, learned.targets.twins
     step = quick_jit(lambda tower, state, x: tower.step(state, x))
@@ -196,15 +209,13 @@ def test_soft_targets_by_stepping_the_networks(soft):
     )
     expected = np.zeros((5, 6))
     for n in range(6):
-        states = [jax.tree.map(lambda x, n=n: x[n : n + 1], s) for s in batch.starts]
+        starts = batch.starts.actor, batch.starts.actor if memories == "shared" else batch.starts.critic
+        states = [jax.tree.map(lambda x, n=n: x[n : n + 1], s) for s in starts]
+        towers = learned.network.twins.tower if memories == "shared" else policy.tower, twins.tower
         for t in range(7):
             if batch.resets[t, n]:
-                states = [policy.tower.initial_state(1), twins.tower.initial_state(1)]
-            towers, x, following = (
-                (policy.tower, twins.tower),
-                batch.inputs[t, n : n + 1],
-                batch.next_inputs[t, n : n + 1],
-            )
+                states = [tower.initial_state(1) for tower in towers]
+            x, following = batch.inputs[t, n : n + 1], batch.next_inputs[t, n : n + 1]
             states = [step(tower, s, x)[0] for tower, s in zip(towers, states, strict=True)]
             if t < 2:
                 continue
@@ -274,6 +285,15 @@ def test_each_loss_trains_its_own_side_and_targets_follow_slowly(soft):
     ):
         assert_allclose(new, 0.995 * old + 0.005 * online, rtol=1e-5, atol=1e-7)
     assert float(after.temperature.log_value) != float(learned.temperature.log_value)
+
+
+def test_one_shared_memory_is_trained(shared):
+    agent, learned, batch = shared
+    after, info = quick_jit(agent.update.step)(learned, batch, jax.random.key(4), jnp.int32(0))
+    assert bool(info["taken"])
+    assert after.network.policy.tower is None
+    assert moved(after.network.policy.head, learned.network.policy.head)
+    assert moved(after.network.twins.tower, learned.network.twins.tower)
 
 
 def test_the_microscope_gets_both_losses_of_the_steps_that_come_next(soft):
@@ -349,7 +369,22 @@ def test_a_run_is_the_same_in_any_chunks_and_stops_at_bad_input():
     assert int(after.replay.pieces) == 8
 
 
+def test_correlated_noise_goes_on_across_rollouts():
+    """With φ = 0.999 no step's noise is far from the one before, in a rollout or at its edges."""
+    network = NetworkConfig(memory="none", encoder=(), hidden_size=2, separate_critic=True)
+    config = SACConfig(**SIZES | {"learning_starts": 10_000, "noise_correlation": 0.999})
+    agent = SAC(Clock(continuous=True), config, network)
+    state, _ = acted(agent, random_weights(agent), 6)
+    uniform = np.asarray(state.replay.steps.action)[:24]  # 2 Φ(noise) − 1
+    noise = np.asarray(jax.scipy.special.erfinv(uniform)) * 2**0.5
+    assert noise[0].std() > 0.3
+    assert np.abs(np.diff(noise, axis=0)).max() < 0.25  # of standard deviation 0.045
+    assert_allclose(noise[-1], state.noise, rtol=1e-3, atol=1e-3)
+
+
 BAD = [
+    (SACConfig(noise_correlation=1.0), {}, r"noise_correlation = 1\.0"),
+    (TD3Config(noise_correlation=-0.1), {}, r"noise_correlation = -0\.1"),
     (SACConfig(batch_size=0), {}, "batch_size = 0"),
     (SACConfig(burn_in=-1), {}, "burn_in = -1"),
     (SACConfig(replay_steps=100, bptt_length=50), {}, "Raise replay_steps to 448"),

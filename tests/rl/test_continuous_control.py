@@ -6,6 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from throughtime.rl import (
+    correlated_noise,
     deterministic_policy_loss,
     polyak,
     smoothed_actions,
@@ -69,3 +70,14 @@ def test_polyak_moves_by_its_rate():
     assert_allclose(polyak(slow, fast, 0.1)["w"], [0.1, 11.0], rtol=1e-6)
     for rate, same in ((0.0, slow), (1.0, fast)):
         np.testing.assert_array_equal(polyak(slow, fast, rate)["w"], same["w"])
+
+
+def test_correlated_noise_by_its_recursion():
+    rng = np.random.default_rng(0)
+    before, fresh = rng.normal(size=(2, 3)), rng.normal(size=(40, 2, 3))
+    expected, x = [], before
+    for noise in fresh:
+        x = 0.9 * x + 0.19**0.5 * noise  # 1 − 0.9² = 0.19: the variance stays 1
+        expected.append(x)
+    found = correlated_noise(jnp.asarray(before, jnp.float32), jnp.asarray(fresh, jnp.float32), 0.9)
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

@@ -49,6 +49,9 @@ def test_trials_are_scored_by_the_mean_over_all_tuning_seeds(tmp_path):
             assert kept.seed == seed
             assert kept.ppo.learning_rate == trial.values["ppo.learning_rate"]
     assert found.best == max(found.trials, key=lambda trial: trial.mean_return)
+    journal = optuna.storages.journal.JournalFileBackend(str(tmp_path / "s" / "study.journal"))
+    study = optuna.load_study(study_name="sweep", storage=optuna.storages.JournalStorage(journal))
+    assert study.best_trial.number == found.best.number  # what Optuna looks for is the largest, too
 
 
 def test_the_same_call_goes_on_and_a_trial_that_was_under_way_keeps_its_values(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE,
 from throughtime.agents.replaying import Replaying
 from throughtime.agents.rollout import Actors, start
 from throughtime.envs import Environment, VectorEnvironment
-from throughtime.rl import Replay
+from throughtime.rl import Replay, correlated_noise
 
 
 class ContinuousState(NamedTuple):
@@ -47,6 +47,7 @@ class ContinuousState(NamedTuple):
     replay: Replay
     key: PRNGKeyArray
     iteration: Int[Array, ""]
+    noise: Float[Array, "B A"] | None  # of the last actions; None where the next ones do not depend on it
 
     @property
     def guard(self) -> Any:
@@ -116,6 +117,7 @@ class Continuous(Replaying):
             replay=empty_replay(self.spec, policy, actors, self.keeps_states),
             key=key,
             iteration=jnp.zeros((), jnp.int32),
+            noise=self._first_noise(policy, key),
         )
 
     def iterate(
@@ -132,7 +134,7 @@ class Continuous(Replaying):
         config, policy = self.config, state.policy
         key, key_act, key_learn = jax.random.split(state.key, 3)
         done = state.iteration * self.steps_per_iteration
-        actors, played = self.act(policy, state.actors, key_act, done < config.learning_starts)
+        actors, played, noise = self.act(policy, state.actors, state.noise, key_act, done < config.learning_starts)
         error = jax.lax.cond(
             state.iteration <= first + 1,
             lambda: difference(played.said, recompute(policy, played, config.rollout_length)),
@@ -154,19 +156,48 @@ class Continuous(Replaying):
         metrics = metrics_of(played, infos, error)
         policy = eqx.tree_at(lambda p: p.network, policy, learned.network).observe(played.steps.observation)
         learned = learned._replace(network=None)
-        return ContinuousState(policy, learned, actors, replay, key, state.iteration + 1), metrics, fault
+        return ContinuousState(policy, learned, actors, replay, key, state.iteration + 1, noise), metrics, fault
+
+    def _first_noise(self, policy: Policy, key: PRNGKeyArray) -> Float[Array, "B A"] | None:
+        if self.config.noise_correlation == 0:
+            return None
+        return policy.noise(jax.random.fold_in(key, 0), (self.config.num_envs,))
 
     def act(
-        self, policy: Policy, actors: Actors, key: PRNGKeyArray, random: Bool[Array, ""], rollouts: int = 1
-    ) -> tuple[Actors, Played]:
-        """So many rollouts, one after another; uniformly random while `random`."""
+        self,
+        policy: Policy,
+        actors: Actors,
+        noise: Float[Array, "B A"] | None,
+        key: PRNGKeyArray,
+        random: Bool[Array, ""],
+        rollouts: int = 1,
+    ) -> tuple[Actors, Played, Float[Array, "B A"] | None]:
+        """So many rollouts, one after another; uniformly random while `random`.
+
+        Args:
+            policy: acts.
+            actors: where the environments stand.
+            noise: of the actions before, where it goes on.
+            key: for actions and environments.
+            random: whether actions are uniform (one after another as much alike as the noise is).
+            rollouts: how many.
+
+        Returns:
+            The actors afterwards, what was played, and the last actions' noise.
+        """
+        T, all_noise = rollouts * self.config.rollout_length, None
+        if noise is not None:
+            fresh = policy.noise(jax.random.fold_in(key, 0), (T, self.config.num_envs))
+            all_noise = correlated_noise(noise, fresh, self.config.noise_correlation)
+            noise = all_noise[-1]
 
         def choose(distribution: Any, noise: Float[Array, "B A"]) -> Float[Array, "B A"]:
             uniform = jax.scipy.special.erf(noise / 2**0.5)  # 2 Φ(noise) − 1
             return jnp.where(random, uniform, distribution.sample(noise))
 
-        T = self.config.rollout_length
-        return play(policy, self.environments, actors, key, choose, length=rollouts * T, period=T)
+        period = self.config.rollout_length
+        played = play(policy, self.environments, actors, key, choose, length=T, period=period, noise=all_noise)
+        return *played, noise
 
     def batch(self, policy: Policy, start: Start, steps: Step) -> Batch:
         """Sequences as the networks read them.
@@ -221,7 +252,8 @@ class Continuous(Replaying):
         k, policy = self.config.burn_in, state.policy
         steps = k + self.config.bptt_length
         key_act, key_step = jax.random.split(state.key, 3)[1:]
-        _, played = self.act(policy, state.actors, key_act, jnp.zeros((), bool), -(-steps // self.spec.period))
+        rollouts, learned_actions = -(-steps // self.spec.period), jnp.zeros((), bool)
+        _, played, _ = self.act(policy, state.actors, state.noise, key_act, learned_actions, rollouts)
         first = jax.tree.map(lambda x: x[0], played.starts)
         batch = self.batch(policy, first, jax.tree.map(lambda x: x[:steps], played.steps))
         learned, network = state.learned._replace(network=policy.network), policy.network

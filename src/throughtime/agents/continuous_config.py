@@ -32,6 +32,8 @@ class ContinuousConfig:
     """Environment steps that the replay keeps, of all environments together (rounded up to whole rollouts)."""
     learning_starts: int = 1_000
     """Environment steps of uniformly random actions before anything is learned."""
+    noise_correlation: float = 0.0
+    """φ: how far the noise on one step's action goes on in the next one's (Ornstein-Uhlenbeck); 0 for white noise."""
     actor_learning_rate: float = 3e-4
     """Adam's, of the actor."""
     critic_learning_rate: float = 3e-4
@@ -106,6 +108,12 @@ def check(config: ContinuousConfig, network: NetworkConfig) -> None:
     for name in ("discount", "polyak"):
         value = getattr(config, name)
         _require(0 <= value <= 1, f"{name} = {value}", "It has to lie between 0 and 1.")
+    _require(
+        0 <= config.noise_correlation < 1,
+        f"noise_correlation = {config.noise_correlation}",
+        "0 is white noise, and with 1 it would never change.",
+        "Take at least 0 and less than 1: with φ it pushes one way for about 1 / (1 − φ) steps.",
+    )
     _require(
         config.start in ("stored", "zero"),
         f"start = {config.start!r}",

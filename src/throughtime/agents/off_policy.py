@@ -63,6 +63,7 @@ def play(
     *,
     length: int,
     period: int,
+    noise: Array | None = None,
 ) -> tuple[Actors, Played]:
     """Acts for `length` steps.
 
@@ -74,10 +75,11 @@ def play(
         choose: draws actions.
         length: T.
         period: steps between two states that are kept; divides T.
+        noise: of the actions, `[T, B, ...]`; independent draws from `key` where None.
     """
     key_noise, key_env = jax.random.split(key)
     pieces = length // period
-    noise = policy.noise(key_noise, (length, env.batch_size))
+    noise = policy.noise(key_noise, (length, env.batch_size)) if noise is None else noise
     noise = noise.reshape(pieces, period, *noise.shape[1:])
     keys = jax.random.split(key_env, (pieces, period))
 

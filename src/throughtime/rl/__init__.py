@@ -3,6 +3,7 @@
 from throughtime.rl.actions import action_features as action_features
 from throughtime.rl.actions import action_width as action_width
 from throughtime.rl.actions import random_actions as random_actions
+from throughtime.rl.continuous_control import correlated_noise as correlated_noise
 from throughtime.rl.continuous_control import deterministic_policy_loss as deterministic_policy_loss
 from throughtime.rl.continuous_control import polyak as polyak
 from throughtime.rl.continuous_control import smoothed_actions as smoothed_actions

@@ -3,7 +3,8 @@
 Everywhere `q` holds the twin critics' values side by side, `[2, ...]`.
 
 References: Haarnoja et al. 2018, "Soft actor-critic algorithms and applications" (SAC, arXiv 1812.05905); Fujimoto, van
-Hoof & Meger 2018, "Addressing function approximation error in actor-critic methods" (TD3, arXiv 1802.09477).
+Hoof & Meger 2018, "Addressing function approximation error in actor-critic methods" (TD3, arXiv 1802.09477). Beside
+them the noise that both may explore with.
 """
 
 from typing import TypeVar
@@ -79,6 +80,28 @@ def smoothed_actions(
         limit: c.
     """
     return jnp.clip(actions + jnp.clip(std * noise, -limit, limit), -1.0, 1.0)
+
+
+def correlated_noise(
+    before: Float[Array, "B A"], fresh: Float[Array, "T B A"], correlation: float
+) -> Float[Array, "T B A"]:
+    """x_t = φ x_{t−1} + √(1 − φ²) ε_t: an Ornstein-Uhlenbeck process seen at whole steps, of variance 1 at each.
+
+    Exploration that pushes one way for about 1/(1 − φ) steps gets further than white noise of the same size where
+    effort has to add up. Reference: Lillicrap et al. 2016, "Continuous control with deep reinforcement learning" (arXiv
+    1509.02971), section 7, whose θ is 1 − φ; scaled to variance 1, so that φ does not change how large actions are.
+
+    Args:
+        before: x before the first step, standard normal at the very start.
+        fresh: ε, standard normal.
+        correlation: φ in [0, 1); 0 gives ε.
+    """
+
+    def step(x: Array, noise: Array) -> tuple[Array, Array]:
+        x = correlation * x + (1.0 - correlation**2) ** 0.5 * noise
+        return x, x
+
+    return jax.lax.scan(step, before, fresh)[1]
 
 
 def polyak(target: Params, online: Params, rate: float) -> Params:
