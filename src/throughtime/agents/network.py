@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from throughtime.agents.action_mask import ActionMask
 from throughtime.core import ConfigError
 from throughtime.envs import Box, Discrete, MultiDiscrete, Space
 from throughtime.memory import Memory, Readout, check_memory, make_memory, per_row
@@ -176,9 +177,9 @@ class Network(Protocol):
         ...
 
     def heads(
-        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
+        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"], xs: Float[Array, "T B I"]
     ) -> tuple[ActionDistribution, Float[Array, "T B"]]:
-        """The distributions and the values from what the towers put out (one tower: the same twice)."""
+        """Distributions and values from what the towers put out (one tower: the same twice) of the inputs `xs`."""
         ...
 
 
@@ -189,8 +190,11 @@ class ActorCritic(eqx.Module):
     critic: Tower | None
     policy_head: PolicyHead
     value_head: Readout
+    mask: ActionMask | None = eqx.field(static=True)
 
-    def __init__(self, input_size: int, space: Space, config: NetworkConfig, key: PRNGKeyArray):
+    def __init__(
+        self, input_size: int, space: Space, config: NetworkConfig, key: PRNGKeyArray, mask: ActionMask | None = None
+    ):
         """Builds the network.
 
         Args:
@@ -198,7 +202,9 @@ class ActorCritic(eqx.Module):
             space: the action space.
             config: widths and kinds.
             key: for the random weights.
+            mask: where the inputs say which actions are allowed; None allows all.
         """
+        self.mask = mask
         key_actor, key_critic, key_policy, key_value = jax.random.split(key, 4)
         self.actor = Tower(input_size, config, key_actor)
         self.critic = Tower(input_size, config, key_critic) if config.separate_critic else None
@@ -219,7 +225,8 @@ class ActorCritic(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.step(state.critic, x)
-        return NetworkState(actor, critic), self.policy_head(features), self.value_head(critic_features)[..., 0]
+        distribution = self._restricted(self.policy_head(features), x)
+        return NetworkState(actor, critic), distribution, self.value_head(critic_features)[..., 0]
 
     def unroll(
         self,
@@ -234,20 +241,23 @@ class ActorCritic(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.unroll(state.critic, xs, resets, critic_taps)
-        return NetworkState(actor, critic), *self.heads(features, critic_features)
+        return NetworkState(actor, critic), *self.heads(features, critic_features, xs)
 
     def heads(
-        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
+        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"], xs: Float[Array, "T B I"]
     ) -> tuple[ActionDistribution, Float[Array, "T B"]]:
-        """The distributions and the values from what the towers put out (one tower: the same twice)."""
+        """Distributions and values from what the towers put out (one tower: the same twice) of the inputs `xs`."""
         # per_row keeps a NaN in a row that the loss leaves out out of the gradient, as the memory itself does.
         distribution = per_row((self.policy_head, features), PolicyHead.__call__)
         values = per_row((self.value_head, critic_features), Readout.__call__)
-        return distribution, values[..., 0]
+        return self._restricted(distribution, xs), values[..., 0]
+
+    def _restricted(self, distribution: Any, xs: Float[Array, "*batch I"]) -> Any:
+        return distribution if self.mask is None else distribution.restricted(self.mask.allowed(xs))
 
 
-NetworkBuilder = Callable[[int, Space, NetworkConfig, PRNGKeyArray], Network]
-"""Makes a network of its input size, the action space, the settings and a key."""
+NetworkBuilder = Callable[..., Network]
+"""Makes a network of its input size, the action space, the settings and a key, and `mask=` where actions have one."""
 
 
 def action_width(space: Space) -> int:
