@@ -203,3 +203,52 @@ class ThawedEcho(Echo):
 
 def factory():
     """No class."""
+
+
+class Masked(gymnasium.Env):
+    """Raises where a forbidden action is taken; tells its masks `where` it is asked to, and `how` they are wrong.
+
+    Observation: the number of allowed actions, 1 … 3 of 4. Without a mask in sight (where = "") it raises soon.
+    """
+
+    max_episode_steps = 6
+
+    def __init__(self, where: str = "info", how: str = "", several: bool = False):
+        self.where, self.how = where, how
+        self.action_space = spaces.MultiDiscrete([2, 3], start=[4, 0]) if several else spaces.Discrete(4, start=-1)
+        self.sizes, self.start = ((2, 3), (4, 0)) if several else ((4,), (-1,))
+        seen = spaces.Box(0.0, 8.0, (1,))
+        mask = spaces.MultiBinary(sum(self.sizes))
+        self.observation_space = spaces.Dict(zoo=seen, action_mask=mask) if where == "observation" else seen
+        if where == "method":
+            self.action_masks = lambda: self._told()
+        self.mask, self.t, self.over = np.zeros(0, bool), 0, False
+
+    def _told(self):
+        if self.how == "short":
+            return self.mask[1:]
+        if self.how == "empty" and self.t == 2:
+            return np.zeros_like(self.mask)
+        return self.mask.astype(np.int8) if self.where == "info" else self.mask
+
+    def _shown(self):
+        parts = [self.np_random.permutation(np.arange(n) < self.np_random.integers(1, n)) for n in self.sizes]
+        self.mask = np.concatenate(parts)
+        seen = np.array([self.mask.sum()], np.float32)
+        gone = (self.how == "gone" and self.t == 2) or (self.how == "gone at the end" and self.over)
+        info = {"action_mask": self._told()} if self.where == "info" and not gone else {}
+        return ({"zoo": seen, "action_mask": self._told()} if self.where == "observation" else seen), info
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.over = 0, False
+        return self._shown()
+
+    def step(self, action):
+        ends = np.cumsum((0, *self.sizes[:-1]))
+        places = np.ravel(action) - self.start + ends
+        assert self.mask[places].all(), f"{action} is forbidden"
+        self.t += 1
+        self.over = bool(self.np_random.random() < 0.2)
+        observation, info = self._shown()
+        return observation, 1.0, self.over, self.t >= self.max_episode_steps, info

@@ -184,7 +184,7 @@ class ContinuousNetwork(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.step(state.critic, x)
-        return NetworkState(actor, critic), *self.heads(features, critic_features)
+        return NetworkState(actor, critic), *self.heads(features, critic_features, x)
 
     def unroll(
         self,
@@ -199,12 +199,16 @@ class ContinuousNetwork(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.unroll(state.critic, xs, resets, critic_taps)
-        return NetworkState(actor, critic), *self.heads(features, critic_features)
+        return NetworkState(actor, critic), *self.heads(features, critic_features, xs)
 
     def heads(
-        self, features: Float[Array, "*batch H"], critic_features: Float[Array, "*batch H"]
+        self,
+        features: Float[Array, "*batch H"],
+        critic_features: Float[Array, "*batch H"],
+        xs: Float[Array, "*batch I"],
     ) -> tuple[SquashedGaussian | ClippedGaussian, Float[Array, "*batch"]]:
-        """The distributions, and the smaller of both critics' values of their deterministic actions."""
+        """Distributions, and the smaller of both critics' values of their deterministic actions; `xs` is not read."""
+        del xs
         distribution = self.policy.distribution(features)
         return distribution, jnp.min(self.twins.values(critic_features, distribution.mode()), axis=0)
 

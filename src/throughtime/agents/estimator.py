@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from throughtime.agents.action_mask import ActionMask, mask_of
 from throughtime.agents.network import NetworkConfig, Tower
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Drawing, Environment, Space, VectorEnvironment, Wrapper
+from throughtime.envs import Box, Drawing, Environment, MultiDiscrete, Space, VectorEnvironment, Wrapper
 from throughtime.memory import Readout
-from throughtime.rl import Moments, action_features, action_width, random_actions
+from throughtime.rl import Categorical, Moments, MultiCategorical, action_features, action_width, random_actions
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Estimator(eqx.Module):
     observation_moments: Moments
     reward_moments: Moments
     action_space: Space = eqx.field(static=True)
+    mask: ActionMask | None = eqx.field(static=True)
 
     def __init__(self, env: Environment, config: NetworkConfig, key: PRNGKeyArray):
         """A fresh estimator.
@@ -76,6 +78,7 @@ class Estimator(eqx.Module):
         """
         F = math.prod(env.observation_space.shape)
         A = action_width(env.action_space)
+        self.mask = mask_of(env)
         key_tower, key_hidden, key_prediction = jax.random.split(key, 3)
         self.tower = Tower(F + A, config, key_tower)
         self.hidden = Readout(self.tower.output_size + A, 64, "tanh", key=key_hidden)
@@ -113,7 +116,7 @@ class Estimator(eqx.Module):
 
 
 def random_history(env: Environment, estimator: Estimator, config: EstimatorConfig, key: PRNGKeyArray) -> History:
-    """Acts at random, uniformly over the action space.
+    """Acts at random, uniformly over the action space, or what an action mask leaves of it.
 
     Args:
         env: where.
@@ -121,26 +124,38 @@ def random_history(env: Environment, estimator: Estimator, config: EstimatorConf
         config: how many rows and steps.
         key: for actions and environments.
     """
-    vector = VectorEnvironment(env, config.rows)
+    vector, space, mask = VectorEnvironment(env, config.rows), env.action_space, estimator.mask
     key_reset, key_actions, key_steps = jax.random.split(key, 3)
 
     @jax.jit
     def run() -> History:
         observation, state = vector.reset(key_reset)
-        actions = random_actions(env.action_space, key_actions, (config.length, config.rows))
+        shape = (config.length, config.rows)
+        if mask is None:
+            actions = random_actions(space, key_actions, shape)
+        else:
+            actions = jax.random.uniform(key_actions, (*shape, *space.shape))  # noise: which of those allowed
 
         def body(carry, inputs):
             state, observation, reset = carry
-            out = vector.step(inputs[0], state, inputs[1])
-            flat = (x.reshape(config.rows, -1) for x in (observation, out.final_observation))
-            now, after = flat
-            row = History(now, estimator.encode_action(inputs[1]), reset, after, out.reward)
+            now, action = observation.reshape(config.rows, -1), inputs[1]
+            if mask is not None:
+                action = _uniform(space, mask.allowed(now)).sample(action)
+            out = vector.step(inputs[0], state, action)
+            after = out.final_observation.reshape(config.rows, -1)
+            row = History(now, estimator.encode_action(action), reset, after, out.reward)
             return (out.state, out.obs, out.terminated | out.truncated), row
 
         carry = (state, observation, jnp.ones(config.rows, bool))
         return jax.lax.scan(body, carry, (jax.random.split(key_steps, config.length), actions))[1]
 
     return run()
+
+
+def _uniform(space: Space, allowed: Bool[Array, "B A"]) -> Categorical | MultiCategorical:
+    logits = jnp.zeros(allowed.shape)
+    each = MultiCategorical(logits, space.sizes) if isinstance(space, MultiDiscrete) else Categorical(logits)
+    return each.restricted(allowed)
 
 
 def train_estimator(estimator: Estimator, history: History, config: EstimatorConfig, key: PRNGKeyArray) -> Estimator:
@@ -205,7 +220,7 @@ class FrozenState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FrozenMemory(Wrapper[FrozenState]):
-    """An environment seen through a frozen memory: the observation is what the memory puts out.
+    """An environment seen through a frozen memory: the observation is what the memory puts out, and an action mask.
 
     A policy without any memory then has one, which its own training does not change. The memory starts afresh with each
     episode, and reads each observation once, before the policy sees the result: also the final one of an episode.
@@ -232,13 +247,15 @@ class FrozenMemory(Wrapper[FrozenState]):
 
     @property
     def observation_space(self) -> Box:
-        """The memory's output `[H]`."""
-        return Box(-float("inf"), float("inf"), (self.estimator.tower.output_size,))
+        """The memory's output `[H]`, or with an action mask `[H + A]`."""
+        mask = self.estimator.mask
+        return Box(-float("inf"), float("inf"), (self.estimator.tower.output_size + (mask.size if mask else 0),))
 
     def _read(self, memory: Any, observation: Array, before: Array) -> tuple[Any, Float[Array, " H"]]:
         x = self.estimator.inputs(observation.reshape(-1), before)
         memory, y = self.estimator.tower.step(memory, x[None])
-        return memory, y[0]
+        mask = self.estimator.mask
+        return memory, y[0] if mask is None else jnp.concatenate([y[0], observation.reshape(-1)[mask.start :]])
 
     def reset_env(self, key: PRNGKeyArray, params: Any) -> tuple[Float[Array, " H"], FrozenState]:
         """A new episode, and a fresh memory that has read its first observation."""

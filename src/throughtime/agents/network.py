@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from throughtime.agents.action_mask import ActionMask
 from throughtime.core import ConfigError
 from throughtime.envs import Box, Discrete, MultiDiscrete, Space
 from throughtime.memory import Memory, Readout, check_memory, make_memory, per_row
@@ -182,9 +183,9 @@ class Network(Protocol):
         ...
 
     def heads(
-        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
+        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"], xs: Float[Array, "T B I"]
     ) -> tuple[ActionDistribution, Float[Array, "T B"]]:
-        """The distributions and the values from what the towers put out (one tower: the same twice)."""
+        """Distributions and values from what the towers put out (one tower: the same twice) of the inputs `xs`."""
         ...
 
 
@@ -195,6 +196,7 @@ class ActorCritic(eqx.Module):
     critic: Tower | None
     policy_head: PolicyHead
     value_head: Readout
+    mask: ActionMask | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -203,6 +205,7 @@ class ActorCritic(eqx.Module):
         config: NetworkConfig,
         key: PRNGKeyArray,
         *,
+        mask: ActionMask | None = None,
         tower: Callable[[int, NetworkConfig, PRNGKeyArray], Tower] = Tower,
     ):
         """Builds the network.
@@ -213,7 +216,9 @@ class ActorCritic(eqx.Module):
             config: widths and kinds.
             key: for the random weights.
             tower: builds a tower.
+            mask: where the inputs say which actions are allowed; None allows all.
         """
+        self.mask = mask
         key_actor, key_critic, key_policy, key_value = jax.random.split(key, 4)
         self.actor = tower(input_size, config, key_actor)
         self.critic = tower(input_size, config, key_critic) if config.separate_critic else None
@@ -234,7 +239,8 @@ class ActorCritic(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.step(state.critic, x)
-        return NetworkState(actor, critic), self.policy_head(features), self.value_head(critic_features)[..., 0]
+        distribution = self._restricted(self.policy_head(features), x)
+        return NetworkState(actor, critic), distribution, self.value_head(critic_features)[..., 0]
 
     def unroll(
         self,
@@ -249,20 +255,23 @@ class ActorCritic(eqx.Module):
         critic, critic_features = state.critic, features
         if self.critic is not None:
             critic, critic_features = self.critic.unroll(state.critic, xs, resets, critic_taps)
-        return NetworkState(actor, critic), *self.heads(features, critic_features)
+        return NetworkState(actor, critic), *self.heads(features, critic_features, xs)
 
     def heads(
-        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
+        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"], xs: Float[Array, "T B I"]
     ) -> tuple[ActionDistribution, Float[Array, "T B"]]:
-        """The distributions and the values from what the towers put out (one tower: the same twice)."""
+        """Distributions and values from what the towers put out (one tower: the same twice) of the inputs `xs`."""
         # per_row keeps a NaN in a row that the loss leaves out out of the gradient, as the memory itself does.
         distribution = per_row((self.policy_head, features), PolicyHead.__call__)
         values = per_row((self.value_head, critic_features), Readout.__call__)
-        return distribution, values[..., 0]
+        return self._restricted(distribution, xs), values[..., 0]
+
+    def _restricted(self, distribution: Any, xs: Float[Array, "*batch I"]) -> Any:
+        return distribution if self.mask is None else distribution.restricted(self.mask.allowed(xs))
 
 
-NetworkBuilder = Callable[[int, Space, NetworkConfig, PRNGKeyArray], Network]
-"""Makes a network of its input size, the action space, the settings and a key."""
+NetworkBuilder = Callable[..., Network]
+"""Makes a network of its input size, the action space, the settings and a key, and `mask=` where actions have one."""
 
 
 def one_hot_action(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from throughtime.agents.action_mask import ActionMask, mask_of
 from throughtime.agents.instructed import network_for
 from throughtime.agents.network import (
     Network,
@@ -34,6 +35,7 @@ class Policy(eqx.Module):
     observation_moments: Moments | None
     action_space: Space = eqx.field(static=True)
     observation_shape: tuple[int, ...] = eqx.field(static=True)
+    mask: ActionMask | None = eqx.field(static=True)  # where observations say which actions are allowed
     reads_previous_action: bool = eqx.field(static=True)
     reads_previous_reward: bool = eqx.field(static=True)
 
@@ -45,18 +47,24 @@ class Policy(eqx.Module):
             config: the network.
             key: for the random weights.
             build: makes the network of (input size, action space, config, key); None for an actor-critic.
+
+        Raises:
+            ConfigError: a mask of actions that does not fit the environment's spaces, or what `build` refuses.
         """
+        self.mask = mask_of(env)
         self.action_space, self.observation_shape = env.action_space, env.observation_space.shape
         self.reads_previous_action = config.previous_action
         self.reads_previous_reward = config.previous_reward
         size = 1
         for n in self.observation_shape:
             size *= n
-        self.observation_moments = Moments.create((size,)) if config.normalise_observations else None
+        seen = size if self.mask is None else self.mask.start
+        self.observation_moments = Moments.create((seen,)) if config.normalise_observations else None
         if config.previous_action:
             size += action_width(self.action_space)
         size += config.previous_reward
-        self.network = (build or network_for(env))(size, self.action_space, config, key)
+        masked = {} if self.mask is None else {"mask": self.mask}
+        self.network = (build or network_for(env))(size, self.action_space, config, key, **masked)
 
     def initial_state(self, batch_size: int) -> PolicyState:
         """The state before an episode's first observation, for `batch_size` episodes at once."""
@@ -146,12 +154,14 @@ class Policy(eqx.Module):
     ) -> Float[Array, "B I"]:
         """The network's input: normalised observation, then previous action and reward where they are on.
 
+        An action mask at the end of the observation stays as it is.
         The first input of an episode has neither: its previous action is a vector of zeros, its previous reward zero.
         """
         x = observation.reshape(observation.shape[0], -1)
-        if self.observation_moments is not None:
-            x = self.observation_moments.standardise(x)
         parts = [x]
+        if self.observation_moments is not None:
+            seen = self.observation_moments.mean.size
+            parts = [self.observation_moments.standardise(x[:, :seen]), x[:, seen:]]
         if state.previous_action is not None:
             before = state.previous_action
             space = self.action_space
@@ -194,7 +204,7 @@ class Policy(eqx.Module):
         """This policy with its observation normaliser moved on by a rollout's observations."""
         if self.observation_moments is None:
             return self
-        flat = observations.reshape(*observations.shape[:2], -1)
+        flat = observations.reshape(*observations.shape[:2], -1)[..., : self.observation_moments.mean.size]
         return eqx.tree_at(lambda p: p.observation_moments, self, self.observation_moments.update(flat))
 
     def no_action(self, batch_size: int) -> Array:

@@ -371,7 +371,9 @@ class PPO:
             batch.starts,
             batch.inputs,
             batch.resets,
-            lambda *features: self.loss_of(*network.heads(*features), batch)[0],
+            lambda features, critic_features: self.loss_of(
+                *network.heads(features, critic_features, batch.inputs), batch
+            )[0],
         )
 
     def parameter_names(self, state: TrainState) -> list[str]:

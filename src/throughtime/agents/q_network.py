@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from throughtime.agents.action_mask import ActionMask
 from throughtime.agents.network import NetworkConfig, NetworkState, Tower
 from throughtime.core import ConfigError
 from throughtime.envs import Discrete, Space
 from throughtime.memory import Readout, per_row
 from throughtime.memory.initialisers import orthogonal
-from throughtime.rl import Categorical, unscale
+from throughtime.rl import Categorical, forbid, unscale
 
 
 class QHead(eqx.Module):
@@ -58,6 +59,7 @@ class QNetwork(eqx.Module):
     head: QHead
     temperature: float = eqx.field(static=True)
     rescaled: bool = eqx.field(static=True)  # Q-values are stated as h(Q), see `rl.rescale`
+    mask: ActionMask | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class QNetwork(eqx.Module):
         duelling: bool,
         temperature: float,
         rescaled: bool,
+        mask: ActionMask | None = None,
     ):
         """Builds the network.
 
@@ -82,6 +85,7 @@ class QNetwork(eqx.Module):
             duelling: of `QHead`.
             temperature: τ.
             rescaled: whether Q-values are stated as h(Q).
+            mask: where the inputs say which actions are allowed; None allows all.
 
         Raises:
             ConfigError: actions that cannot be counted, or settings that an action-value network does not have.
@@ -103,7 +107,7 @@ class QNetwork(eqx.Module):
         key_actor, key_head = jax.random.split(key, 2)
         self.actor = Tower(input_size, config, key_actor)
         self.head = QHead(self.actor.output_size, space.n, hidden, duelling, key_head)
-        self.temperature, self.rescaled = temperature, rescaled
+        self.temperature, self.rescaled, self.mask = temperature, rescaled, mask
 
     @property
     def critic(self) -> None:
@@ -117,7 +121,7 @@ class QNetwork(eqx.Module):
     def step(self, state: NetworkState, x: Float[Array, "B I"]) -> tuple[NetworkState, Categorical, Float[Array, " B"]]:
         """One time step: the next state, softmax(Q / τ) and the greedy value max Q `[B]`."""
         actor, features = self.actor.step(state.actor, x)
-        return NetworkState(actor, None), *self.said(self.head(features))
+        return NetworkState(actor, None), *self.said(self._restricted(self.head(features), x))
 
     def unroll(
         self,
@@ -128,31 +132,37 @@ class QNetwork(eqx.Module):
     ) -> tuple[NetworkState, Categorical, Float[Array, "T B"]]:
         """All time steps: the last state, the distributions `[T, B, A]` and the greedy values `[T, B]`."""
         actor, features = self.actor.unroll(state.actor, xs, resets, None if taps is None else taps.actor)
-        return NetworkState(actor, None), *self.said(self.q_values(features))
+        return NetworkState(actor, None), *self.said(self.q_values(features, xs))
 
     def heads(
-        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"]
+        self, features: Float[Array, "T B H"], critic_features: Float[Array, "T B H"], xs: Float[Array, "T B I"]
     ) -> tuple[Categorical, Float[Array, "T B"]]:
         """The distributions and the greedy values from what the tower put out; `critic_features` is not read."""
         del critic_features
-        return self.said(self.q_values(features))
+        return self.said(self.q_values(features, xs))
 
     def unroll_q(
         self, state: NetworkState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
     ) -> tuple[NetworkState, Float[Array, "T B A"]]:
         """All time steps: the last state and the Q-values as the network states them."""
         actor, features = self.actor.unroll(state.actor, xs, resets)
-        return NetworkState(actor, None), self.q_values(features)
+        return NetworkState(actor, None), self.q_values(features, xs)
 
-    def q_values(self, features: Float[Array, "T B H"]) -> Float[Array, "T B A"]:
-        """Q-values from what the tower put out, as the network states them."""
+    def q_values(self, features: Float[Array, "T B H"], xs: Float[Array, "T B I"]) -> Float[Array, "T B A"]:
+        """Q-values from what the tower put out of `xs`, as the network states them.
+
+        Those of forbidden actions are `rl.masks.FORBIDDEN`: no maximum falls on them.
+        """
         # per_row keeps a NaN in a row that the loss leaves out out of the gradient, as the memory itself does.
-        return per_row((self.head, features), QHead.__call__)
+        return self._restricted(per_row((self.head, features), QHead.__call__), xs)
 
     def said(self, q: Float[Array, "*batch A"]) -> tuple[Categorical, Float[Array, "*batch"]]:
         """softmax(Q / τ), and max Q as a return."""
         greedy = jnp.max(q, axis=-1)
         return Categorical(q / self.temperature), unscale(greedy) if self.rescaled else greedy
+
+    def _restricted(self, q: Float[Array, "*batch A"], xs: Float[Array, "*batch I"]) -> Float[Array, "*batch A"]:
+        return q if self.mask is None else forbid(q, self.mask.allowed(xs))
 
 
 def _stream(input_size: int, hidden: int, output_size: int, keys: Any) -> tuple[Readout, ...]:

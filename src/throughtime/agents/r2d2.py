@@ -44,7 +44,7 @@ from throughtime.agents.rollout import Actors, start
 from throughtime.core import select_rows
 from throughtime.envs import Environment, VectorEnvironment
 from throughtime.gradients import Guard
-from throughtime.rl import Categorical, Replay, sequence_priority
+from throughtime.rl import Categorical, Replay, is_allowed, sequence_priority, uniform_choice
 from throughtime.rl.replay import Index
 
 FORWARD = {"q_mean": "Q-values", "loss": "loss"}
@@ -301,14 +301,13 @@ class R2D2(Replaying):
 
         def loss(features: Array, critic_features: Array) -> Array:
             del critic_features
-            q = network.q_values(features)
+            q = network.q_values(features, inputs)
             return loss_of(q, network, state.target, batch, jnp.ones(config.num_envs), config)[0]
 
         return Learning(begin, inputs, steps.reset, loss)
 
 
 def explore(distribution: Categorical, noise: Float[Array, " B"], *, epsilon: Float[Array, " B"]) -> Int[Array, " B"]:
-    """ε-greedy, by one uniform number an action: below ε it says which random action."""
-    A = distribution.logits.shape[-1]
-    random = jnp.minimum((noise / jnp.maximum(epsilon, 1e-12) * A).astype(jnp.int32), A - 1)
+    """ε-greedy, by one uniform number an action: below ε it says which random one of those that are allowed."""
+    random = uniform_choice(noise / jnp.maximum(epsilon, 1e-12), is_allowed(distribution.logits))
     return jnp.where(noise < epsilon, random, distribution.mode())

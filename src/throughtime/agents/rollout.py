@@ -39,7 +39,7 @@ class Rollout(NamedTuple):
     final_values: Float[Array, "T B"]  # V(final observation); 0 where the step was not truncated
     observations: Float[Array, "T B *shape"]  # raw, for the normaliser
     successors: Float[Array, "T B *shape"]  # raw; the final observation where an episode ended
-    finite: Bool[Array, "T B"]  # whether the observations and the reward are
+    finite: Bool[Array, "T B"]  # whether the observations and the reward are, and some action was allowed
     ended_returns: Float[Array, "T B"]  # of the episode that ended with this step, else 0
     ended_lengths: Int[Array, "T B"]
     wanted: Array | None = None  # what the environment's expert would have done; None where it was not asked
@@ -163,8 +163,8 @@ def move(
         key: for the environments.
 
     Returns:
-        The actors after it; what the environments said; whether all of that was finite; and of the episodes that ended
-        their return and length (0 elsewhere).
+        The actors after it; what the environments said; whether all of that was finite (and an action mask allowed some
+        action); and of the episodes that ended their return and length (0 elsewhere).
     """
     out = env.step(key, actors.environment, policy.to_environment(action))
     ended = out.terminated | out.truncated
@@ -173,6 +173,11 @@ def move(
     finite = jnp.isfinite(out.reward)
     for observation in (actors.observation, out.obs, out.final_observation):
         finite &= _finite(observation)
+    if policy.mask is not None:
+        # The successor of a truncated step is valued, though never acted on; that of a terminated one is not.
+        for observation, asked in ((actors.observation, True), (out.final_observation, ~out.terminated)):
+            allowed = policy.mask.allowed(observation.reshape(observation.shape[0], -1))
+            finite &= jnp.any(allowed, axis=-1) | ~jnp.asarray(asked)
     after = Actors(
         out.state,
         out.obs,

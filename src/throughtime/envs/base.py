@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from throughtime.core import select_rows
+from throughtime.core import ConfigError, select_rows
 from throughtime.envs.drawing import Drawing
 from throughtime.envs.linear_gaussian import LinearGaussian
 
@@ -36,6 +36,11 @@ class Discrete:
     def shape(self) -> tuple[int, ...]:
         """`()`: one integer."""
         return ()
+
+    @property
+    def choices(self) -> int:
+        """Entries of an action mask: n."""
+        return self.n
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,11 @@ class MultiDiscrete:
     def shape(self) -> tuple[int, ...]:
         """`(K,)`."""
         return (len(self.sizes),)
+
+    @property
+    def choices(self) -> int:
+        """Entries of an action mask: those of all K side by side."""
+        return sum(self.sizes)
 
 
 Space = Discrete | MultiDiscrete | Box
@@ -126,6 +136,15 @@ class Environment(ABC, Generic[State, Params]):
     def action_space(self) -> Space:
         """The space of one action."""
 
+    @property
+    def action_mask(self) -> bool:
+        """Whether the last A numbers of the (flat) observation say which discrete actions are allowed now.
+
+        A is the action space's `choices`; 1 allows, 0 forbids; at least one is allowed wherever an action is asked for.
+        Every agent that chooses discrete actions then takes allowed ones alone.
+        """
+        return False
+
     @abstractmethod
     def reset_env(self, key: PRNGKeyArray, params: Params) -> tuple[Array, State]:
         """A new episode: its first observation and state."""
@@ -152,7 +171,11 @@ class Environment(ABC, Generic[State, Params]):
     @property
     def observation_labels(self) -> tuple[str, ...]:
         """A name for each number of the (flattened) observation, for reports."""
-        return tuple(f"observation {i}" for i in range(math.prod(self.observation_space.shape)))
+        size = math.prod(self.observation_space.shape)
+        if not self.action_mask:
+            return tuple(f"observation {i}" for i in range(size))
+        labels = mask_labels(self)
+        return (*(f"observation {i}" for i in range(size - len(labels))), *labels)
 
     @property
     def action_labels(self) -> tuple[str, ...]:
@@ -255,3 +278,36 @@ class Environment(ABC, Generic[State, Params]):
         ended = jnp.logical_or(terminated, truncated)
         first_obs, next_state = select_rows(ended, fresh, (obs, next_state))
         return first_obs, next_state, reward, terminated, truncated, {**info, "final_observation": obs}
+
+
+def mask_size(env: Environment) -> int:
+    """Entries of the action mask at the end of an environment's observation; 0 where it has none.
+
+    Raises:
+        ConfigError: a mask of actions that cannot be counted, or one that is no part of the observation.
+    """
+    if not env.action_mask:
+        return 0
+    space, size = env.action_space, math.prod(env.observation_space.shape)
+    if isinstance(space, Box):
+        raise ConfigError(
+            f"{env.name} has an action mask, and its actions are a Box.",
+            "A mask says of each discrete action whether it is allowed.",
+            "Leave action_mask out, or make the actions Discrete or MultiDiscrete.",
+        )
+    if size < space.choices:
+        raise ConfigError(
+            f"{env.name}: the observation has {size} numbers, its action mask would have {space.choices}.",
+            "The mask is the last part of the (flat) observation, behind what is seen.",
+            "Append it to the observation, and count it in observation_space.",
+        )
+    return space.choices
+
+
+def mask_labels(env: Environment) -> tuple[str, ...]:
+    """A name for each entry of an action mask, from the names of the actions."""
+    space = env.action_space
+    if isinstance(space, MultiDiscrete):
+        pairs = zip(env.action_labels, space.sizes, strict=True)
+        return tuple(f"may {label} = {i}" for label, n in pairs for i in range(n))
+    return tuple(f"may {label}" for label in env.action_labels)

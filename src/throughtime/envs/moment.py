@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from throughtime.envs.base import Discrete, Environment
+from throughtime.envs.base import Discrete, Environment, mask_labels, mask_size
 from throughtime.envs.drawing import Drawing, Span
 
 ROOM = 70  # columns for what was seen, beside its title
@@ -33,12 +33,15 @@ def draw_moment(env: Environment, moment: Moment) -> Drawing:
         moment: the step.
 
     Returns:
-        The picture, an empty line, and four lines of words.
+        The picture, an empty line, and four lines of words; with an action mask five, the third tells what is allowed.
     """
     ended = f", {moment.ended}" if moment.ended else ""
+    observation, masked = np.asarray(moment.observation, np.float64).reshape(-1), mask_size(env)
+    seen, mask = observation[: len(observation) - masked], observation[len(observation) - masked :]
     words = Drawing.of(
         [("step    ", "faint"), f"{moment.time}{ended}"],
-        [("sees    ", "faint"), *_seen(env, np.asarray(moment.observation, np.float64).reshape(-1))],
+        [("sees    ", "faint"), *_seen(env, seen)],
+        *([[("may     ", "faint"), *_joined(_allowed(env, mask))]] if masked else []),
         [("does    ", "faint"), _done(env, moment.action)],
         [("earns   ", "faint"), *_earned(moment)],
     )
@@ -54,8 +57,16 @@ def _seen(env: Environment, observation: np.ndarray) -> list[Span]:
     else:
         shown = range(len(observation)) if len(observation) <= 4 else np.flatnonzero(observation)
         parts = [f"{labels[i]} = {observation[i] + 0.0:.3g}" for i in shown]  # + 0.0: no negative zero
-    if not parts:
-        return [Span("all 0")]
+    return _joined(parts) if parts else [Span("all 0")]
+
+
+def _allowed(env: Environment, mask: np.ndarray) -> list[str]:
+    labels = [label.removeprefix("may ") for label in mask_labels(env)]
+    return [label for label, allowed in zip(labels, mask, strict=True) if allowed] or ["–"]
+
+
+def _joined(parts: list[str]) -> list[Span]:
+    """As many as fit, and how many more there are."""
     text = parts[0]
     for count, part in enumerate(parts[1:], 1):
         rest = f", … {len(parts) - count} more"

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError
-from throughtime.envs.base import Box, InstructionLayout
+from throughtime.envs.base import Box, InstructionLayout, mask_size
 from throughtime.envs.drawing import Drawing
 from throughtime.envs.wrapper import Wrapper
 
 
 @dataclass(frozen=True)
 class Revealed(Wrapper[Any]):
-    """`env` with its `hidden_state` appended to the (flattened) observation.
+    """`env` with its `hidden_state` appended to the (flattened) observation, before the action mask where there is one.
 
     A hidden state of real numbers is appended as it is. A hidden class is appended one-hot where `env.tables()` tell
     how many there are, and else as one number.
@@ -43,9 +43,11 @@ class Revealed(Wrapper[Any]):
 
     @property
     def observation_labels(self) -> tuple[str, ...]:
-        """The environment's, then "hidden state 0", …."""
+        """The environment's, then "hidden state 0", …; an action mask's are last."""
         labels = self.env.observation_labels
-        return (*labels, *(f"hidden state {i}" for i in range(self.observation_space.shape[0] - len(labels))))
+        hidden = [f"hidden state {i}" for i in range(self.observation_space.shape[0] - len(labels))]
+        seen = len(labels) - mask_size(self.env)
+        return (*labels[:seen], *hidden, *labels[seen:])
 
     @property
     def required_lag(self) -> int:
@@ -89,4 +91,6 @@ class Revealed(Wrapper[Any]):
         hidden, tables = self.env.hidden_state(state), self.env.tables()
         if hidden.ndim == 0 and jnp.issubdtype(hidden.dtype, jnp.integer) and tables is not None:
             hidden = jax.nn.one_hot(hidden, len(tables.initial))
-        return jnp.concatenate([obs.reshape(-1), hidden.astype(obs.dtype).reshape(-1)])
+        flat, hidden = obs.reshape(-1), hidden.astype(obs.dtype).reshape(-1)
+        seen = len(flat) - mask_size(self.env)
+        return jnp.concatenate([flat[:seen], hidden, flat[seen:]])

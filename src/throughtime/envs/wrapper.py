@@ -34,6 +34,11 @@ class Wrapper(Environment[State, Any], Generic[State]):
         return self.env.action_space
 
     @property
+    def action_mask(self) -> bool:
+        """The environment's: a subclass that shows something else keeps the mask at the end."""
+        return self.env.action_mask
+
+    @property
     def action_labels(self) -> tuple[str, ...]:
         """The environment's."""
         return self.env.action_labels

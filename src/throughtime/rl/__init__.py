@@ -22,6 +22,9 @@ from throughtime.rl.losses import approximate_kl as approximate_kl
 from throughtime.rl.losses import clipped_policy_loss as clipped_policy_loss
 from throughtime.rl.losses import standardise as standardise
 from throughtime.rl.losses import value_loss as value_loss
+from throughtime.rl.masks import forbid as forbid
+from throughtime.rl.masks import is_allowed as is_allowed
+from throughtime.rl.masks import uniform_choice as uniform_choice
 from throughtime.rl.moments import Moments as Moments
 from throughtime.rl.q_learning import double_q_values as double_q_values
 from throughtime.rl.q_learning import n_step_targets as n_step_targets

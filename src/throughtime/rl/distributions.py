@@ -13,7 +13,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from throughtime.rl.masks import forbid
 
 LOG_2PI = 1.8378770664093453
 LOG_2 = 0.6931471805599453
@@ -87,6 +89,10 @@ class Categorical(NamedTuple):
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
 
+    def restricted(self, allowed: Bool[Array, "*batch A"]) -> "Categorical":
+        """The same over the allowed actions alone: the others have probability 0."""
+        return Categorical(forbid(self.logits, allowed))
+
 
 class MultiCategorical(eqx.Module):
     """K independent categorical actions; the k-th over the integers 0 … sizes[k]−1."""
@@ -124,6 +130,10 @@ class MultiCategorical(eqx.Module):
     def kl(self, other: "MultiCategorical") -> Float[Array, "*batch"]:
         """Summed over the K."""
         return _sum(p.kl(q) for p, q in zip(self.parts, other.parts, strict=True))
+
+    def restricted(self, allowed: Bool[Array, "*batch A"]) -> "MultiCategorical":
+        """The same over the allowed choices alone, those of all K side by side."""
+        return MultiCategorical(forbid(self.logits, allowed), self.sizes)
 
 
 def _sum(terms: Iterable[Array]) -> Array:

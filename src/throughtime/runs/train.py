@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from throughtime.agents import Agent, AgentState
-from throughtime.agents.agent import Metrics, Words
+from throughtime.agents.agent import Metrics
 from throughtime.agents.preflight import FAULT_GRADIENT, FAULT_INPUT, FAULT_REPLAY, Fault
 from throughtime.core import ConfigError, NonFiniteError, PreflightError
 from throughtime.envs import Environment, HostEnvironment, raise_error_of, release
@@ -238,7 +238,7 @@ def _loop(
                 if folder is not None and stale:  # the state is that from before the fault
                     _save(folder, state, config, done * per_iteration)
                 raise_error_of(agent.env, state.actors.environment)
-                _raise(fault, config, agent.words, done * per_iteration, agent.parameter_names(state))
+                _raise(fault, config, agent, done * per_iteration, agent.parameter_names(state))
             if progress is not None:
                 progress(Progress(done * per_iteration, total * per_iteration, now - began, speed, latest_return))
             if now - start < CHUNK_SECONDS / 2:
@@ -302,12 +302,14 @@ def _row(metrics: Metrics, i: int) -> dict[str, Any]:
     return row
 
 
-def _raise(fault: Fault, config: RunConfig, words: Words, steps_done: int, parameters: list[str]) -> None:
+def _raise(fault: Fault, config: RunConfig, agent: Agent, steps_done: int, parameters: list[str]) -> None:
+    env, words = agent.env, agent.words
     keep = "The last good checkpoint stays, where one was saved."
     if fault.kind == FAULT_INPUT:
         step = steps_done + int(fault.time) * config.agent.num_envs
+        masked = ", or allowed no action" if env.action_mask else ""
         raise NonFiniteError(
-            f"{config.env.name} gave a NaN or an infinite value: environment {int(fault.environment)}, "
+            f"{config.env.name} gave a NaN or an infinite value{masked}: environment {int(fault.environment)}, "
             f"step {int(fault.time)} of the rollout (after {step} environment steps in all), "
             f"action {np.asarray(fault.action).tolist()}, reward {float(fault.reward)}.",
             "A reward or an observation that is not finite would spread through memory and weights.",

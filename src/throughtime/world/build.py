@@ -7,7 +7,9 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from throughtime.core import ConfigError
 from throughtime.envs import Environment
+from throughtime.envs.base import mask_size
 from throughtime.world.config import MemoryConfig, WorldModelConfig
 from throughtime.world.data import Kind, collect, kind_of
 from throughtime.world.mdn_rnn import MDNRNN
@@ -41,7 +43,16 @@ def build_model(
         config: which kind and how large.
         key: for the random weights.
         memory: a GRU of 64 units where None.
+
+    Raises:
+        ConfigError: an environment in which only some actions are allowed.
     """
+    if mask_size(env):
+        raise ConfigError(
+            f"{env.name} allows only some of its actions at a time.",
+            "A world model neither draws actions by a mask nor knows which ones it will allow.",
+            "Take the environment without its action mask, or another agent.",
+        )
     cls = {"rssm": RSSM, "mdn-rnn": MDNRNN}[config.model]
     kind, size = observation_kind(env, config.observations), math.prod(env.observation_space.shape)
     return cls(size, env.action_space, kind, config, MemoryConfig() if memory is None else memory, key)

@@ -18,6 +18,8 @@ class Recipe(NamedTuple):
     id: str  # Gymnasium's id, or module:Class
     arguments: tuple[tuple[str, Scalar], ...]  # of its constructor
     time_limit: int  # steps until it is truncated; 0: its own limit
+    masks: str  # where its action masks are looked for
+    hide: str  # which numbers of its observation are left out
 
     @property
     def name(self) -> str:

@@ -11,7 +11,9 @@ import sys
 from throughtime.envs.adapters._arrays import Shapes, arrays_in, bytes_needed
 from throughtime.envs.adapters._build import Recipe, build
 from throughtime.envs.adapters._group import Group
-from throughtime.envs.adapters._layout import action_layout, observation_layout
+from throughtime.envs.adapters._layout import action_layout
+from throughtime.envs.adapters._mask import MaskReader
+from throughtime.envs.adapters._sight import make_sight
 
 
 def main() -> None:
@@ -27,8 +29,9 @@ def main() -> None:
 
 
 def _serve(setup: dict, connection: socket.socket) -> None:
-    kind, id, arguments, time_limit = setup["recipe"]
-    recipe = Recipe(kind, id, tuple((name, value) for name, value in arguments), time_limit)
+    kind, id, arguments, *rest = setup["recipe"]
+    recipe = Recipe(kind, id, tuple((name, value) for name, value in arguments), *rest)
+    mask = None if setup["mask"] is None else MaskReader(*setup["mask"])
     batch_size, observation_size, action_shape, continuous = setup["shapes"]
     shapes = Shapes(batch_size, observation_size, tuple(action_shape), continuous)
     arrays = arrays_in(memoryview(mmap.mmap(setup["memory"], bytes_needed(shapes))), shapes)
@@ -38,12 +41,10 @@ def _serve(setup: dict, connection: socket.socket) -> None:
         for line in stream:
             if group is None:
                 env = build(recipe)
-                layouts = (
-                    observation_layout(env.observation_space, recipe.name),
-                    action_layout(env.action_space, recipe.name),
-                )
+                sight = make_sight(env.observation_space, recipe.hide, mask, recipe.name)
+                actions = action_layout(env.action_space, recipe.name)
                 env.close()
-                group = Group(lambda: build(recipe), first, arrays.rows(slice(first, end)), *layouts)
+                group = Group(lambda: build(recipe), first, arrays.rows(slice(first, end)), sight, actions)
             failures = group.run(line.decode().strip())
             try:
                 stream.write(json.dumps(failures).encode() + b"\n")

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from throughtime.envs.adapters._arrays import Arrays
-from throughtime.envs.adapters._layout import ActionLayout, ObservationLayout
+from throughtime.envs.adapters._layout import ActionLayout
+from throughtime.envs.adapters._sight import Sight
 
 
 class Failure(NamedTuple):
@@ -28,7 +29,7 @@ class Group:
         build: makes one Gymnasium environment.
         first: index of the first of them in the batch.
         arrays: theirs, n rows.
-        observations: how observations are written.
+        sight: how observations are written.
         actions: how actions are read.
     """
 
@@ -37,11 +38,11 @@ class Group:
         build: Callable[[], Any],
         first: int,
         arrays: Arrays,
-        observations: ObservationLayout,
+        sight: Sight,
         actions: ActionLayout,
     ):
         self._build, self._first, self._arrays = build, first, arrays
-        self._write, self._read = observations.write, actions.read
+        self._write, self._read = sight.write, actions.read
         self._envs: list[Any] = [None] * len(arrays.rewards)
         self.abandoned = False  # set by whoever gave up waiting: nothing may be written from then on
 
@@ -72,24 +73,24 @@ class Group:
     def _reset(self, i: int) -> None:
         if self._envs[i] is None:
             self._envs[i] = self._build()
-        observation, _ = self._envs[i].reset(seed=int(self._arrays.seeds[i]))
-        self._write(observation, self._arrays.observations[i])
+        observation, info = self._envs[i].reset(seed=int(self._arrays.seeds[i]))
+        self._write(self._envs[i], observation, info, self._arrays.observations[i])
 
     def _step(self, i: int) -> None:
         arrays, env = self._arrays, self._envs[i]
         final = arrays.final_observations[i]
         try:
-            observation, reward, terminated, truncated, _ = env.step(self._read(arrays.actions[i]))
+            observation, reward, terminated, truncated, info = env.step(self._read(arrays.actions[i]))
             if self.abandoned:
                 return
-            self._write(observation, final)
+            self._write(env, observation, info, final, asked=not terminated)
             arrays.rewards[i], arrays.terminated[i], arrays.truncated[i] = reward, terminated, truncated
         except Exception:
             cut_off(arrays, i)
             raise
         if terminated or truncated:
-            observation, _ = env.reset()
-            self._write(observation, arrays.observations[i])
+            observation, info = env.reset()
+            self._write(env, observation, info, arrays.observations[i])
         else:
             arrays.observations[i] = final
 

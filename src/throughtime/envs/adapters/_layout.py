@@ -35,17 +35,18 @@ class ActionLayout(NamedTuple):
     read: Callable[[Any], Any]  # a row (int32 `[]` or `[K]`, float32 `[A]`) → the action that the environment takes
 
 
-def observation_layout(space: Any, owner: str) -> ObservationLayout:
+def observation_layout(space: Any, owner: str, without: str | None = None) -> ObservationLayout:
     """The layout of a Gymnasium space.
 
     Args:
         space: of observations.
         owner: whose it is, for messages.
+        without: a key of a Dict whose part is left out.
 
     Raises:
         ConfigError: a kind of space that has no fixed length.
     """
-    parts = list(_parts(space, "", owner))
+    parts = [part for part in _parts(space, "", owner) if without is None or part.path[:1] != (without,)]
     size = sum(part.size for part in parts)
     if not parts or not size:
         raise ConfigError(f"{owner} shows nothing.", f"Its observation space is {space}.", "Observe something.")

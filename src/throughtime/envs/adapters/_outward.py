@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from throughtime.envs.adapters.outward import to_gymnasium_space
-from throughtime.envs.base import Box, Environment
+from throughtime.envs.base import Box, Environment, mask_size
 from throughtime.envs.vector import VectorEnvironment
 
 
@@ -81,6 +81,40 @@ class GymnasiumVectorEnv(VectorEnv):
 
     def _key(self) -> Any:
         return jax.random.key(int(self.np_random.integers(2**31)))
+
+
+class _Masks:
+    """Adds `action_masks()` and `info["action_mask"]` to one of the classes above it, from what it showed last."""
+
+    env: Environment
+    _mask: np.ndarray
+
+    def reset(self, **settings: Any) -> Any:
+        """As without masks."""
+        obs, info = super().reset(**settings)  # pyright: ignore[reportAttributeAccessIssue]
+        return obs, self._with_mask(obs, info)
+
+    def step(self, *action: Any, **named: Any) -> Any:
+        """As without masks."""
+        obs, *rest, info = super().step(*action, **named)  # pyright: ignore[reportAttributeAccessIssue]
+        return obs, *rest, self._with_mask(obs, info)
+
+    def action_masks(self) -> np.ndarray:
+        """Which actions are allowed now, bool `[A]`, or `[B, A]` of a batch."""
+        return self._mask
+
+    def _with_mask(self, obs: np.ndarray, info: dict) -> dict:
+        lead = obs.shape[: obs.ndim - len(self.env.observation_space.shape)]
+        self._mask = obs.reshape(*lead, -1)[..., -mask_size(self.env) :] > 0.5
+        return {**info, "action_mask": self._mask.astype(np.int8)}
+
+
+class MaskedGymnasiumEnv(_Masks, GymnasiumEnv):
+    """One environment with action masks."""
+
+
+class MaskedGymnasiumVectorEnv(_Masks, GymnasiumVectorEnv):
+    """A batch of environments with action masks."""
 
 
 def _plain_step(env: Environment) -> Any:

@@ -12,7 +12,8 @@ from throughtime.core import EnvironmentStepError
 from throughtime.envs.adapters._arrays import Arrays, Shapes, arrays_in, bytes_needed
 from throughtime.envs.adapters._build import Recipe, build
 from throughtime.envs.adapters._group import Group, cut_off
-from throughtime.envs.adapters._layout import ActionLayout, ObservationLayout
+from throughtime.envs.adapters._layout import ActionLayout
+from throughtime.envs.adapters._sight import Sight
 from throughtime.envs.adapters._workers import ProcessWorker, ThreadWorker, Worker, WorkerLost, shared_memory
 
 START_SECONDS = 60.0  # what a process may need on top to start and to build its environments
@@ -33,15 +34,15 @@ class Session:
     Args:
         settings: which, and how they are run.
         batch_size: B.
-        observations: how observations are written.
+        sight: how observations are written.
         actions: how actions are read.
     """
 
-    def __init__(self, settings: Settings, batch_size: int, observations: ObservationLayout, actions: ActionLayout):
+    def __init__(self, settings: Settings, batch_size: int, sight: Sight, actions: ActionLayout):
         self.settings, self.batch_size = settings, batch_size
         space = actions.space
-        self._shapes = Shapes(batch_size, observations.size, space.shape, hasattr(space, "low"))
-        self._layouts = observations, actions
+        self._shapes = Shapes(batch_size, sight.size, space.shape, hasattr(space, "low"))
+        self._sight, self._actions = sight, actions
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self.arrays = self._allocate()
@@ -60,10 +61,9 @@ class Session:
     def _start(self, rows: slice) -> Worker:
         recipe = self.settings.recipe
         if self._descriptor is not None:
-            return ProcessWorker(rows, recipe, self._shapes, self._descriptor)
-        return ThreadWorker(
-            rows, lambda: Group(lambda: build(recipe), rows.start, self.arrays.rows(rows), *self._layouts)
-        )
+            return ProcessWorker(rows, recipe, self._sight.mask, self._shapes, self._descriptor)
+        arrays = self.arrays.rows(rows)
+        return ThreadWorker(rows, lambda: Group(lambda: build(recipe), rows.start, arrays, self._sight, self._actions))
 
     def reset(self, seeds: np.ndarray) -> None:
         """A new episode in each environment, whose random numbers begin at its seed (uint32 `[B]`)."""

@@ -20,6 +20,7 @@ from typing import Protocol, runtime_checkable
 from throughtime.envs.adapters._arrays import Shapes
 from throughtime.envs.adapters._build import Recipe
 from throughtime.envs.adapters._group import Failure, Group
+from throughtime.envs.adapters._mask import MaskReader
 
 Reply = list[Failure]
 
@@ -97,12 +98,13 @@ class ThreadWorker:
 class ProcessWorker:
     """A process of its own, which maps the same arrays. It speaks over a socket: one line of JSON each way."""
 
-    def __init__(self, rows: slice, recipe: Recipe, shapes: Shapes, memory: int):
+    def __init__(self, rows: slice, recipe: Recipe, mask: MaskReader | None, shapes: Shapes, memory: int):
         self.rows = rows
         self._socket, theirs = socket.socketpair()
         self._crash_log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
         setup = {
             "recipe": recipe,
+            "mask": mask,
             "rows": (rows.start, rows.stop),
             "shapes": shapes,
             "memory": memory,

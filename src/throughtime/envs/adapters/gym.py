@@ -6,7 +6,7 @@ import itertools
 import math
 import threading
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,22 +14,14 @@ import numpy as np
 from jax.experimental import io_callback
 from jaxtyping import Array, PRNGKeyArray
 
-from throughtime.core import ConfigError
-from throughtime.envs.adapters._build import Recipe, Scalar, build, step_limit
-from throughtime.envs.adapters._layout import ActionLayout, ObservationLayout, action_layout, observation_layout
+from throughtime.core import ConfigError, did_you_mean
+from throughtime.envs.adapters._build import Recipe, Scalar
+from throughtime.envs.adapters._look import Facts, look
+from throughtime.envs.adapters._mask import SOURCES
 from throughtime.envs.adapters._session import Session, Settings
 from throughtime.envs.adapters._user import find_class
-from throughtime.envs.base import Box, InstructionLayout, Space
+from throughtime.envs.base import Box, InstructionLayout, Space, mask_labels
 from throughtime.envs.host import HostEnvironment, HostState
-
-
-class _Facts(NamedTuple):
-    """What one look at an environment tells."""
-
-    observations: ObservationLayout
-    actions: ActionLayout
-    step_limit: int
-    instruction: InstructionLayout | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,9 @@ class GymEnvironment(HostEnvironment):
         restarts: how often environments that raise, hang or die are started anew, all together; their episodes then
             count as truncated. One more ends the training with an `EnvironmentStepError`.
         time_limit: steps after which an episode is truncated; 0 leaves it to the environment.
+        masks: where action masks come from: "observation" (a Dict's key "action_mask"), "info" (`info["action_mask"]`),
+            "method" (the environment's `action_masks()`), "auto" (the first of these that has one), or "none".
+        hide: numbers of the flat observation that are left out, by their places, such as "2,3,5".
         arguments: of the environment's constructor, as sorted pairs.
 
     Raises:
@@ -62,6 +57,8 @@ class GymEnvironment(HostEnvironment):
     timeout: float = 60.0
     restarts: int = 3
     time_limit: int = 0
+    masks: str = "auto"
+    hide: str = ""
     arguments: tuple[tuple[str, Scalar], ...] = ()
 
     def __post_init__(self):
@@ -69,6 +66,11 @@ class GymEnvironment(HostEnvironment):
             if getattr(self, option) < low:
                 what = f"{self.name}: {option} = {getattr(self, option)} is impossible."
                 raise ConfigError(what, "It is a count.", f"Set {option} to a whole number of at least {low}.")
+        if self.masks not in ("auto", "none", *SOURCES):
+            what = f"{self.name}: masks = {self.masks!r} is impossible."
+            raise ConfigError(
+                what, "Action masks come from elsewhere.", did_you_mean(self.masks, ("auto", "none", *SOURCES))
+            )
         if not (self.timeout > 0 and math.isfinite(self.timeout)):
             what = f"{self.name}: timeout = {self.timeout} is impossible."
             raise ConfigError(what, "It is a span of time in seconds.", "Set timeout to 60.0, say.")
@@ -83,12 +85,12 @@ class GymEnvironment(HostEnvironment):
     @property
     def recipe(self) -> Recipe:
         """What a process needs to build it."""
-        return Recipe(self.kind, self.id, self.arguments, self.time_limit)
+        return Recipe(self.kind, self.id, self.arguments, self.time_limit, self.masks, self.hide)
 
     @property
-    def _facts(self) -> _Facts:
+    def _facts(self) -> Facts:
         # A class may have been written anew since (in a notebook, say).
-        return _look(self.recipe, find_class(self.id) if self.kind == "user" else None)
+        return look(self.recipe, find_class(self.id) if self.kind == "user" else None)
 
     @property
     def name(self) -> str:
@@ -97,9 +99,17 @@ class GymEnvironment(HostEnvironment):
 
     @property
     def observation_space(self) -> Box:
-        """The flattened observation."""
-        layout = self._facts.observations
-        return Box(layout.low, layout.high, (layout.size,))
+        """The flattened observation, and the action mask behind it."""
+        sight = self._facts.sight
+        low, high = sight.layout.low, sight.layout.high
+        if sight.mask is not None:
+            low, high = min(low, 0.0), max(high, 1.0)
+        return Box(low, high, (sight.size,))
+
+    @property
+    def action_mask(self) -> bool:
+        """Whether the environment tells which actions are allowed."""
+        return self._facts.sight.mask is not None
 
     @property
     def action_space(self) -> Space:
@@ -109,7 +119,7 @@ class GymEnvironment(HostEnvironment):
     @property
     def observation_labels(self) -> tuple[str, ...]:
         """By the names of the parts."""
-        return self._facts.observations.labels
+        return self._facts.sight.labels + (mask_labels(self) if self.action_mask else ())
 
     @property
     def instruction_layout(self) -> InstructionLayout | None:
@@ -123,7 +133,7 @@ class GymEnvironment(HostEnvironment):
 
     def reset_batch(self, key: PRNGKeyArray, batch_size: int) -> tuple[Array, HostState]:
         """As `HostEnvironment` has it."""
-        shapes = _float(batch_size, self._facts.observations.size), jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+        shapes = _float(batch_size, self._facts.sight.size), jax.ShapeDtypeStruct((batch_size,), jnp.int32)
         data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
         obs, session = io_callback(functools.partial(_reset, self, batch_size), shapes, data)
         return obs, HostState(session, jnp.zeros(batch_size, jnp.int32))
@@ -131,7 +141,7 @@ class GymEnvironment(HostEnvironment):
     def step_batch(self, state: HostState, actions: Array) -> tuple[Array, HostState, Array, Array, Array, Array]:
         """As `HostEnvironment` has it."""
         B = state.session.shape[0]
-        observation, flag = _float(B, self._facts.observations.size), jax.ShapeDtypeStruct((B,), jnp.bool_)
+        observation, flag = _float(B, self._facts.sight.size), jax.ShapeDtypeStruct((B,), jnp.bool_)
         # `time` comes back from the callback: each step needs the one before it, so that none can overtake.
         shapes = observation, jax.ShapeDtypeStruct((B,), jnp.int32), _float(B), flag, flag, observation
         obs, time, reward, terminated, truncated, final = io_callback(_step, shapes, *state, actions)
@@ -185,7 +195,7 @@ def _reset(env: GymEnvironment, batch_size: int, key_data: Any) -> tuple[np.ndar
         idle = _idle.get((settings, batch_size))
         session = idle.pop() if idle else None
     if session is None:
-        session = Session(settings, batch_size, env._facts.observations, env._facts.actions)
+        session = Session(settings, batch_size, env._facts.sight, env._facts.actions)
     session.reset(seeds_of(key_data, batch_size))
     with _lock:
         number = next(_numbers)
@@ -217,83 +227,3 @@ def _step(numbers: Any, times: Any, actions: Any) -> tuple[np.ndarray, ...]:
 
 def _float(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, jnp.float32)
-
-
-@functools.cache
-def _look(recipe: Recipe, user: type | None) -> _Facts:
-    """Builds one environment, reads its spaces and tries it for a step."""
-    del user  # part of the cache's key
-    env = build(recipe)
-    name = recipe.name
-    try:
-        for attribute in ("reset", "step", "observation_space", "action_space"):
-            if not hasattr(env, attribute):
-                raise ConfigError(
-                    f"{name} has no {attribute}.", "Gymnasium environments have one.", "Derive it from gymnasium.Env."
-                )
-        facts = _Facts(
-            observation_layout(env.observation_space, name),
-            action_layout(env.action_space, name),
-            _limit(env, recipe),
-            _said(env),
-        )
-        _try(env, facts, name)
-    finally:
-        if hasattr(env, "close"):
-            env.close()
-    return facts
-
-
-def _said(env: Any) -> InstructionLayout | None:
-    """How a sentence stands in the observation, where one of the wrappers says so."""
-    has = getattr(env, "has_wrapper_attr", None)
-    return env.get_wrapper_attr("instruction_layout") if has is not None and has("instruction_layout") else None
-
-
-def _limit(env: Any, recipe: Recipe) -> int:
-    limit = step_limit(env, recipe)
-    if limit is None:
-        raise ConfigError(
-            f"{recipe.name} has no longest episode.",
-            "Whole episodes are scored, and one that never ends cannot be.",
-            "Set time_limit (at the command line --env.time-limit 1000), or give the class an attribute "
-            "max_episode_steps.",
-        )
-    return limit
-
-
-def _try(env: Any, facts: _Facts, name: str) -> None:
-    """A reset and a step, so that what breaks Gymnasium's contract is told at once."""
-    doing, out = "reset", np.zeros(facts.observations.size, np.float32)
-    try:
-        observation, _ = env.reset(seed=0)
-        facts.observations.write(observation, out)
-        _check_finite(out, "reset", name)
-        doing = "step"
-        space = facts.actions.space
-        action = np.zeros(space.shape, np.int32)
-        if isinstance(space, Box):
-            action = np.full(space.shape, 0.5 * (space.low + space.high), np.float32)
-        observation, reward, terminated, truncated, _ = env.step(facts.actions.read(action))
-        facts.observations.write(observation, out)
-        _check_finite(np.append(out, np.float32(reward)), "step", name)
-        np.asarray([terminated, truncated], bool)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"{name}: {doing} does not do what Gymnasium asks of it.",
-            f"{type(error).__name__}: {error}.",
-            "reset(seed=…) returns (observation, info), step(action) returns (observation, reward, terminated, "
-            "truncated, info), and observations lie in observation_space; gymnasium.utils.env_checker.check_env tells "
-            "more.",
-        ) from error
-
-
-def _check_finite(numbers: np.ndarray, doing: str, name: str) -> None:
-    if not np.isfinite(numbers).all():
-        raise ConfigError(
-            f"{name}: {doing} gave a NaN or an infinite value: {numbers[:8].tolist()}.",
-            "A reward or an observation that is not finite would spread through memory and weights.",
-            f"Correct the environment's {doing}.",
-        )

@@ -13,7 +13,9 @@ def to_gymnasium(env: Environment, num_envs: int | None = None) -> Any:
     """An environment of throughtime as a `gymnasium.Env`, or a batch of them as a `gymnasium.vector.VectorEnv`.
 
     Each step is one compiled call. A batch resets in the same step where an episode ended
-    (`AutoresetMode.SAME_STEP`); the true final observations are then in `info["final_obs"]`.
+    (`AutoresetMode.SAME_STEP`); the true final observations are then in `info["final_obs"]`. Action masks, where the
+    environment has them, stay in the observation, and are also in `info["action_mask"]` (int8) and what
+    `action_masks()` returns (bool, sb3-contrib's convention), `[A]`, of a batch `[B, A]`.
 
     Args:
         env: the environment.
@@ -23,9 +25,12 @@ def to_gymnasium(env: Environment, num_envs: int | None = None) -> Any:
         ConfigError: gymnasium is not installed.
     """
     require("gymnasium", "gymnasium", "to_gymnasium")
-    from throughtime.envs.adapters._outward import GymnasiumEnv, GymnasiumVectorEnv
+    from throughtime.envs.adapters import _outward as outward
 
-    return GymnasiumEnv(env) if num_envs is None else GymnasiumVectorEnv(env, num_envs)
+    if num_envs is None:
+        return outward.MaskedGymnasiumEnv(env) if env.action_mask else outward.GymnasiumEnv(env)
+    vector = outward.MaskedGymnasiumVectorEnv if env.action_mask else outward.GymnasiumVectorEnv
+    return vector(env, num_envs)
 
 
 def to_gymnasium_space(space: Space) -> Any:

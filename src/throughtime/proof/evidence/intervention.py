@@ -120,7 +120,9 @@ def _intervene(
 ) -> tuple[Float[Array, "S T N"], Bool[Array, "S T N"], Float[Array, ""]]:
     """KL and whether the most probable action changed, by source and step; and the noise floor."""
     T, N, _ = recording.inputs.shape
-    seen = int(np.prod(policy.observation_shape))  # the observation comes first in the input
+    # The observation comes first in the input. An action mask stays: with another one any two distributions may lie
+    # infinitely far apart.
+    seen = int(np.prod(policy.observation_shape)) if policy.mask is None else policy.mask.start
     resets = jnp.broadcast_to((jnp.arange(T) == 0)[:, None], (T, N))
     start = policy.network.initial_state(N)
 

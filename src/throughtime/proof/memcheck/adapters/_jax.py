@@ -23,6 +23,7 @@ class JaxPolicy:
         unbroken: `(state, obs) -> (state, outs)`, traceable: what a library runs where no row is reset.
         observation_shape: of one observation.
         observation_space: or a space.
+        observations: or what draws them, `(rng, T, B) -> [T, B, ...]`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class JaxPolicy:
         unbroken: Callable[[Any, Any], tuple[Any, Any]] | None = None,
         observation_shape: tuple[int, ...] | None = None,
         observation_space: Any = None,
+        observations: Callable[[np.random.Generator, int, int], Any] | None = None,
     ):
         self._initial = initial_state
         self._step = _quick_jit(step)
@@ -42,6 +44,7 @@ class JaxPolicy:
         self._unbroken = None if unbroken is None else _quick_jit(unbroken)
         self._gradient = _quick_jit(jax.grad(self._weighted, argnums=1))
         self.observation_shape, self.observation_space = observation_shape, observation_space
+        self.observations = observations
 
     def initial_state(self, batch: int) -> Any:
         """The state of `batch` rows before their first observation."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from throughtime.core.user_code import place_of
+from throughtime.envs.adapters._mask import SOURCES, find_mask, flat_mask
 from throughtime.proof.memcheck._time_limit import TookTooLong, within
 from throughtime.proof.memcheck.environment._values import copied, same
 
@@ -91,6 +92,8 @@ class Probe:
         self.vector = hasattr(env, "num_envs") and hasattr(env, "single_observation_space")
         self.B = int(env.num_envs) if self.vector else 1
         self.mode = mode_of(env)
+        self.masked = False  # whether the last action that was drawn had a mask
+        self._rng = np.random.default_rng()
 
     @property
     def resets_by_hand(self) -> bool:
@@ -110,7 +113,7 @@ class Probe:
         trace, where = Trace(), "reset"
         try:
             self._seed_actions(env, seed)
-            first = self._reset(env, seed)
+            first, info = self._reset(env, seed)
             trace.first, kept = copied(first), [("reset", first, copied(first))]
             observation = first
             for t in range(steps):
@@ -120,13 +123,14 @@ class Probe:
                 elif self.policy is not None:
                     action = self.worker.call("the given policy", self.policy, copied(observation))
                 else:
-                    action = self.worker.call("action_space.sample", lambda: env.action_space.sample())
+                    action = self._draw(env, observation, info)
                 step, observation = self._step(env, copied(action))
+                info = step.info
                 trace.steps.append(step)
                 self._watch(trace, kept, observation, where)
                 if self.resets_by_hand and step.over.any():
                     where = f"the reset after step {t}"
-                    first = self._reset(env, None, step.over)
+                    first, info = self._reset(env, None, step.over)
                     step.reset_to, observation = copied(first), first
                     self._watch(trace, kept, first, where)
         except FailedError as error:
@@ -143,8 +147,25 @@ class Probe:
     def _seed_actions(self, env: Any, seed: int | None) -> None:
         if self.policy is None and seed is not None:
             self.worker.call("action_space.seed", lambda: env.action_space.seed(seed))
+            self._rng = np.random.default_rng(seed)
 
-    def _reset(self, env: Any, seed: int | None, rows: np.ndarray | None = None) -> Any:
+    def _draw(self, env: Any, observation: Any, info: dict) -> Any:
+        """From the action space; where the environment tells of a mask, from what that allows."""
+        drawn = self.worker.call("action_space.sample", lambda: env.action_space.sample())
+        mask = None
+        for source in SOURCES:
+            mask = self.worker.call("action_masks", find_mask, source, env, observation, info) if mask is None else mask
+        sizes = np.ravel(getattr(env.action_space, "nvec", getattr(env.action_space, "n", 0)))
+        entries = [] if mask is None else flat_mask(mask)
+        self.masked = bool(len(entries)) and len(entries) == sizes.sum()
+        if not self.masked:
+            return drawn
+        parts = np.split(entries, np.cumsum(sizes)[:-1])
+        chosen = [self._rng.choice(allowed) if len(allowed := np.flatnonzero(part)) else 0 for part in parts]
+        start = np.ravel(getattr(env.action_space, "start", 0))
+        return np.asarray(chosen + start, np.asarray(drawn).dtype).reshape(np.shape(drawn))[()]
+
+    def _reset(self, env: Any, seed: int | None, rows: np.ndarray | None = None) -> tuple[Any, dict]:
         if rows is not None and self.vector:
             settings: dict[str, Any] = {"options": {"reset_mask": rows.copy()}}
         else:
@@ -153,7 +174,7 @@ class Probe:
         made = self.worker.call(name, env.reset, **settings)
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[1], dict):
             raise FailedError(f"{name} returned {_kind(made)}, not (observation, info)")
-        return made[0]
+        return made
 
     def _step(self, env: Any, action: Any) -> tuple[Step, Any]:
         made = self.worker.call("step", env.step, action)

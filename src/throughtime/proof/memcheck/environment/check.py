@@ -40,7 +40,8 @@ def check_environment(
         timeout: seconds that one call may take; 0 for no limit.
         time_limit: steps after which an episode is truncated; where None, what the environment's `spec` says, or the
             `max_episode_steps` of a throughtime environment.
-        actions: makes an action of an observation; None draws from the action space.
+        actions: makes an action of an observation; None draws from the action space, and from what is allowed where the
+            environment tells of action masks (in the ways that docs/your-environment.md names).
 
     Returns:
         One finding for each of `ENVIRONMENT_LAWS`, in that order.
@@ -147,6 +148,8 @@ def _first_observations(probe: Probe, trace: Trace) -> tuple[list[Any], list[lis
 
 def _ignores_action(probe: Probe, trace: Trace, seed: int, t: int, b: int) -> bool | None:
     """Whether the step after the end (t, row b) comes out the same whatever action it is given."""
+    if probe.masked:  # another action might be a forbidden one
+        return None
     taken = [step.action for step in trace.steps[: t + 2]]
     told = trace.steps[t + 1]
     for _ in range(3):

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Space, VectorEnvironment
+from throughtime.envs.base import mask_size
 
 
 class NumpySpace:
@@ -23,6 +24,8 @@ class NumpySpace:
         self._rng = np.random.default_rng()
         if isinstance(space, Box):
             self.low, self.high = space.low, space.high
+        else:
+            self.nvec = np.broadcast_to(_counts(space), self.shape)
 
     def __repr__(self) -> str:
         return f"{self.space!r} as {self.dtype} {list(self.shape)}"
@@ -75,6 +78,8 @@ class StatefulEnvironments:
         vector = VectorEnvironment(env, num_envs)
         self._reset, self._step = jax.jit(vector.reset), jax.jit(vector.step)
         self._key, self._state = jax.random.key(0), None
+        if env.action_mask:
+            self.action_masks = lambda: self._masks
 
     def __deepcopy__(self, memo: dict) -> "StatefulEnvironments":
         return StatefulEnvironments(self.env, self.num_envs)
@@ -85,6 +90,7 @@ class StatefulEnvironments:
             self._key = jax.random.key(seed)
         self._key, key = jax.random.split(self._key)
         observation, self._state = self._reset(key)
+        self._see(observation)
         return np.array(observation), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
@@ -92,7 +98,13 @@ class StatefulEnvironments:
         self._key, key = jax.random.split(self._key)
         out = self._step(key, self._state, np.asarray(actions))
         self._state = out.state
+        self._see(out.obs)
         terminated, truncated = np.array(out.terminated), np.array(out.truncated)
         over = terminated | truncated
         info = {"final_obs": np.array(out.final_observation), "_final_obs": over} if over.any() else {}
         return np.array(out.obs), np.array(out.reward), terminated, truncated, info
+
+    def _see(self, observation: Any) -> None:
+        if self.env.action_mask:
+            flat = np.asarray(observation).reshape(self.num_envs, -1)
+            self._masks = flat[:, -mask_size(self.env) :] > 0.5
