@@ -268,5 +268,5 @@ def test_wrong_use_is_refused(learned, sequences):
     with pytest.raises(NonFiniteError, match=r"rewards that are not finite, first at step 2"):
         check_finite(rollout._replace(rewards=rollout.rewards.at[1, 0].set(jnp.inf)))
     sick = sequences._replace(rewards=sequences.rewards * jnp.nan)
-    with pytest.raises(NonFiniteError, match="10 updates in a row"):
+    with pytest.raises(NonFiniteError, match="20 updates in a row"):
         fit(learned, sick, LearningConfig(updates=20), jax.random.key(0))
