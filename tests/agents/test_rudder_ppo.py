@@ -16,6 +16,7 @@ from throughtime.agents import PPO, NetworkConfig, PPOConfig, RudderPPO, RudderP
 from throughtime.core import ConfigError, named_arrays
 from throughtime.credit import DecompositionConfig
 from throughtime.envs import make
+from throughtime.reports.credit import credit_found, credit_section
 from throughtime.runs import read_metrics, resume
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -128,6 +129,15 @@ def test_a_resumed_run_equals_the_uninterrupted_one_lessons_included_and_metrics
     assert [row["redistributed"] for row in rows] == [1, 1, 1, 1]
     assert rows[-1]["lessons"] > rows[0]["lessons"] > 0
     assert all(row["decomposition_error"] > 0 for row in rows)
+
+    agent = whole.config.build()
+    assert isinstance(agent, RudderPPO)
+    found = credit_found(agent, whole.state)
+    assert found.said.startswith("Rewards are redistributed")
+    assert found.episode is not None
+    assert found.episode.original[:-1].max() == 0 < found.episode.original[-1]
+    np.testing.assert_allclose(found.episode.redistributed.sum(), found.episode.original.sum(), rtol=1e-5)
+    assert found.episode.action[1] in credit_section(found)
 
 
 def test_what_cannot_be_redistributed_is_refused_at_once():

@@ -42,4 +42,4 @@ def test_settings_of_another_algorithm_are_refused_not_ignored():
     with pytest.raises(ConfigError, match="settings of ppo beside"):
         replace(RunConfig(), algo=other)
     with pytest.raises(ConfigError, match=f"settings of {other} beside"):
-        from_toml(f"[{other}]\nnum_envs = 3\n", RunConfig)
+        from_toml(f"[{table_of(other)}]\nnum_envs = 3\n", RunConfig)

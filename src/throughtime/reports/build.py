@@ -19,8 +19,8 @@ from throughtime.envs import Discrete, Environment, entry_of
 from throughtime.proof import Comparison, Entry
 from throughtime.proof.evidence.evidence import FORMAT as EVIDENCE_FORMAT
 from throughtime.proof.twins import memory_label
-from throughtime.reports.credit import CreditFound, credit_found
-from throughtime.reports.data import Ceilings, Curve, Episode, FlowHistory, Report, Role, Row
+from throughtime.reports.credit import credit_found
+from throughtime.reports.data import Ceilings, CreditFound, Curve, Episode, FlowHistory, Report, Role, Row
 from throughtime.reports.numbers import mean_over_seeds
 from throughtime.runs import Run, to_toml
 from throughtime.runs.folder import EVIDENCE_FILE

@@ -1,14 +1,13 @@
 """Where the reward of an episode came, and which steps earned it: a figure, and the page around it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from throughtime.agents import RudderPPO, TrainState
+from throughtime.agents import RudderPPO
 from throughtime.credit import (
     DecompositionState,
     Episodes,
@@ -18,36 +17,12 @@ from throughtime.credit import (
 )
 from throughtime.credit.lessons import take
 from throughtime.envs import Discrete, PocketWatch
+from throughtime.reports.data import CreditEpisode, CreditFound
 from throughtime.reports.flow.axes import whole_ticks
 from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table
 from throughtime.reports.svg import GREY, INK, NARROW, ROLE_COLOURS, WIDE, axes_at, inline_svg, text_at
 
 ORIGINAL, MOVED = ROLE_COLOURS["memoryless"], ROLE_COLOURS["memory"]
-
-
-@dataclass(frozen=True, eq=False)
-class CreditEpisode:
-    """One episode before and after redistribution."""
-
-    original: Float[np.ndarray, " L"]
-    redistributed: Float[np.ndarray, " L"]
-    action: tuple[int, str]  # the step that earned most, and what it is called
-    events: Sequence[tuple[int, str]] = ()  # what else happened that the return hung on: step and name
-
-
-@dataclass(frozen=True, eq=False)
-class CreditFound:
-    """What an agent's return decomposition came to.
-
-    Args:
-        said: whether rewards are redistributed, and why (not), in a sentence.
-        episode: one that shows it; None where there is none.
-        label: whose it is ("GRU, seed 0").
-    """
-
-    said: str
-    episode: CreditEpisode | None = None
-    label: str = ""
 
 
 def credit_section(found: CreditFound) -> str:
@@ -64,19 +39,19 @@ def credit_section(found: CreditFound) -> str:
     return section("Who earned the reward", *parts)
 
 
-def credit_found(agent: RudderPPO, state: TrainState, label: str = "") -> CreditFound:
+def credit_found(agent: RudderPPO, state: Any, label: str = "") -> CreditFound:
     """What the agent knows of its rewards, with an episode to show it.
 
     Args:
         agent: whose.
-        state: of its training.
+        state: of its training, a `TrainState`.
         label: what people call it.
     """
     status = agent.status(state)
     return CreditFound(status.said, _telling(agent, state) if status.on else None, label)
 
 
-def _telling(agent: RudderPPO, state: TrainState) -> CreditEpisode:
+def _telling(agent: RudderPPO, state: Any) -> CreditEpisode:
     """The stored episode in which a step was paid most beyond the mean of that step over all of them."""
     known, env = state.credit.decomposition, agent.env
     held = int(known.lessons.held)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 
 from throughtime.core import ConfigError
-from throughtime.reports.credit import CreditFound
 
 Role = Literal["memory", "memoryless", "window", "state"]
 
@@ -150,6 +149,31 @@ class FlowHistory:
     label: str
     steps: Sequence[int]
     records: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class CreditEpisode:
+    """One episode before and after redistribution."""
+
+    original: np.ndarray  # [L]
+    redistributed: np.ndarray  # [L]
+    action: tuple[int, str]  # the step that earned most, and what it is called
+    events: Sequence[tuple[int, str]] = ()  # what else happened that the return hung on: step and name
+
+
+@dataclass(frozen=True, eq=False)
+class CreditFound:
+    """What an agent's return decomposition came to.
+
+    Args:
+        said: whether rewards are redistributed, and why (not), in a sentence.
+        episode: one that shows it; None where there is none.
+        label: whose it is ("GRU, seed 0").
+    """
+
+    said: str
+    episode: CreditEpisode | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True)
