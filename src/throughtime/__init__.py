@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from throughtime.agents import PolicyState as PolicyState
     from throughtime.agents import PPOConfig as PPOConfig
     from throughtime.agents import R2D2Config as R2D2Config
+    from throughtime.agents import RudderPPOConfig as RudderPPOConfig
     from throughtime.agents import SACConfig as SACConfig
     from throughtime.agents import TD3Config as TD3Config
     from throughtime.api import DRQN as DRQN
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from throughtime.api import R2D2 as R2D2
     from throughtime.api import SAC as SAC
     from throughtime.api import TD3 as TD3
+    from throughtime.api import RudderPPO as RudderPPO
     from throughtime.api import load as load
     from throughtime.core import CheckpointError as CheckpointError
     from throughtime.core import ConfigError as ConfigError
@@ -61,10 +63,11 @@ _HOMES = {
         "PolicyState",
         "PPOConfig",
         "R2D2Config",
+        "RudderPPOConfig",
         "SACConfig",
         "TD3Config",
     ),
-    "api": ("DRQN", "PPO", "R2D2", "SAC", "TD3", "load"),
+    "api": ("DRQN", "PPO", "R2D2", "RudderPPO", "SAC", "TD3", "load"),
     "core": (
         "CheckpointError",
         "ConfigError",

@@ -71,6 +71,23 @@ class PPO(Trainer):
     algo = "ppo"
 
 
+class RudderPPO(Trainer):
+    """Recurrent PPO on redistributed rewards (RUDDER), for rewards that come long after what earned them.
+
+        run = tt.RudderPPO(tt.make("key-to-door")).train(seed=0, out="runs/door")
+
+    Args:
+        env: an environment whose episodes are no longer than a rollout; the settings tuned for it are the defaults.
+        memory: elman, jordan, lstm, gru, tdnn or none; by default as tuned.
+        **settings: any field of `RudderPPOConfig` or `NetworkConfig` by its name, such as `decomposition`.
+
+    Raises:
+        ConfigError: an unknown setting (with a suggestion), or settings that cannot work together.
+    """
+
+    algo = "rudder-ppo"
+
+
 class R2D2(Trainer):
     """R2D2, recurrent Q-learning from a prioritised replay of sequences, on an environment of discrete actions.
 

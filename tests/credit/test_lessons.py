@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from throughtime.credit.episodes import Episodes
-from throughtime.credit.lessons import add_lessons, draw_lessons, no_lessons, take, worth
+from throughtime.credit.lessons import add_latest, add_lessons, draw_lessons, no_lessons, take, worth
+from throughtime.credit.predictor import ReturnPredictor
+from throughtime.memory import make_memory
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -62,3 +64,42 @@ def test_without_errors_all_are_drawn_alike():
     columns, weights = draw_lessons(lessons, jax.random.key(1), 9_000, 0.9)
     assert (np.bincount(np.asarray(columns), minlength=3) > 2_700).all()
     np.testing.assert_allclose(weights, 1.0, rtol=1e-5)
+
+
+def test_the_latest_take_the_places_of_the_oldest():
+    lessons, kept, before = no_lessons(4, 2, 1, 1), [], 0
+    for returns in ([1.0, 2.0, 3.0], [4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0, 11.0]):
+        new = with_returns([*returns, 99.0])
+        new = new._replace(lengths=new.lengths.at[-1].set(0))  # an empty column is no lesson
+        lessons = add_latest(lessons, new, jnp.asarray([*returns, 99.0]), jnp.int32(before))
+        kept, before = (kept + returns)[-4:], before + len(returns)
+        held = int(lessons.held)
+        assert sorted(np.asarray(lessons.episodes.returns)[:held]) == kept
+        np.testing.assert_array_equal(lessons.errors[:held], lessons.episodes.returns[:held])
+
+
+def test_what_was_paid_is_added_and_the_rest_is_judged_beside_a_clock():
+    rng = np.random.default_rng(0)
+    rewards, lengths = rng.normal(size=(3, 5)), np.array([3, 3, 2, 3, 1])
+    episodes = Episodes(
+        jnp.asarray(rng.normal(size=(4, 5, 1)), jnp.float32),
+        jnp.zeros((3, 5, 1)),
+        jnp.asarray(rewards, jnp.float32).at[2, 4].set(jnp.nan),
+        jnp.asarray(lengths, jnp.int32),
+    )
+    rest = np.full((4, 5), np.nan)  # of each episode, what is still paid from step t on
+    for n, length in enumerate(lengths):
+        for t in range(length + 1):
+            rest[t, n] = rewards[t:length, n].sum()
+    plain, knowing = (
+        ReturnPredictor(make_memory("gru", 2, 3, key=jax.random.key(0)), jax.random.key(1), knows)
+        for knows in (False, True)
+    )
+    for n, length in enumerate(lengths):
+        added = np.asarray(knowing(episodes) - plain(episodes))[: length + 1, n]
+        np.testing.assert_allclose(added, rewards[:length, n].sum() - rest[: length + 1, n], atol=1e-5)
+
+    lessons = add_lessons(no_lessons(6, 3, 1, 1), episodes, jnp.zeros(5))
+    squares = (rest - np.nanmean(rest, axis=1, keepdims=True)) ** 2
+    expected = np.sqrt(np.mean(np.nanmean(squares, axis=0)))
+    assert float(lessons.spread_of_rest) == pytest.approx(expected, rel=1e-5)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from throughtime.agents import ALGORITHMS, PPOConfig
+from throughtime.agents import ALGORITHMS, PPOConfig, table_of
 from throughtime.agents.registry import algorithm_of
 from throughtime.core import ConfigError
 from throughtime.runs import RunConfig, default_config, from_toml, to_toml
@@ -16,7 +16,7 @@ def test_a_config_holds_the_settings_of_its_algorithm_alone(algo):
     config = RunConfig(algo=algo).with_agent(num_envs=4, discount=0.5)
     tables = tomllib.loads(to_toml(config))
     assert tables["algo"] == algo
-    assert {name for name in ALGORITHMS if name in tables} == {algo}
+    assert {name for name in ALGORITHMS if table_of(name) in tables} == {algo}
     assert from_toml(to_toml(config), RunConfig) == config
     assert (config.agent.num_envs, config.agent.discount) == (4, 0.5)
     assert config.steps_per_iteration == 4 * config.agent.rollout_length
@@ -42,4 +42,4 @@ def test_settings_of_another_algorithm_are_refused_not_ignored():
     with pytest.raises(ConfigError, match="settings of ppo beside"):
         replace(RunConfig(), algo=other)
     with pytest.raises(ConfigError, match=f"settings of {other} beside"):
-        from_toml(f"[{other}]\nnum_envs = 3\n", RunConfig)
+        from_toml(f"[{table_of(other)}]\nnum_envs = 3\n", RunConfig)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from throughtime.agents import ALGORITHMS
+from throughtime.agents import ALGORITHMS, table_of
 from throughtime.cli import main
 from throughtime.core import ConfigError, RunFolderError
 from throughtime.runs import RunConfig, default_config, from_toml
@@ -181,7 +181,7 @@ def test_every_algorithm_has_a_space_that_fits(algo):
     run = default_config("pendulum-positions" if algo in ("sac", "td3") else "t-maze", algo)
     space = default_space(run)
     SweepConfig(run, dict(space)).check()
-    assert {name.split(".")[0] for name in space} == {algo, "network"}
+    assert {name.split(".")[0] for name in space} == {table_of(algo), "network"}
 
 
 def test_the_built_in_space_leaves_the_discount_of_a_discounted_score():

@@ -19,5 +19,8 @@ from throughtime.agents.r2d2_config import R2D2Config as R2D2Config
 from throughtime.agents.registry import ALGORITHMS as ALGORITHMS
 from throughtime.agents.registry import algorithm as algorithm
 from throughtime.agents.registry import build as build
+from throughtime.agents.registry import table_of as table_of
+from throughtime.agents.rudder_ppo import RudderPPO as RudderPPO
+from throughtime.agents.rudder_ppo import RudderPPOConfig as RudderPPOConfig
 from throughtime.agents.sac import SAC as SAC
 from throughtime.agents.td3 import TD3 as TD3

@@ -24,6 +24,9 @@ class Metrics(NamedTuple):
     skipped_updates: Array  # gradient steps left out because their gradient was not finite
     learning_rate: Array
     first_ratio_error: Array  # max |ρ − 1| before the first update: 0 up to rounding, or the state boundary is broken
+    redistributed: Array | None = None  # of an agent that decomposes returns: whether it redistributed rewards, 1 or 0
+    decomposition_error: Array | None = None  # what `DecompositionConfig.bound` is a bound of
+    lessons: Array | None = None  # complete episodes stored
 
 
 def metrics_of(rollout: Rollout, losses: dict[str, Array], learning_rate: Array) -> Metrics:

@@ -55,14 +55,17 @@ class TrainState(NamedTuple):
     return_moments: Moments | None
     key: PRNGKeyArray
     iteration: Int[Array, ""]
+    credit: Any = None  # of a PPO that assigns credit: what it knows
 
 
 class Gathered(NamedTuple):
     """The first half of an iteration: a rollout, cut into sequences with their advantages."""
 
     rollout: Rollout
+    rewards: Float[Array, "T B"]  # that advantages are made of, before they are scaled
     sequences: Sequences
     actors: Actors  # after it
+    credit: Any
     discounted_return: Float[Array, " B"] | None
     return_moments: Moments | None
     key: PRNGKeyArray  # of the next iteration
@@ -180,7 +183,7 @@ class PPO:
             first: as for `iterate`.
         """
         config, policy = self.config, state.policy
-        rollout, sequences, actors, discounted_return, return_moments, key, key_update = gathered
+        rollout, _, sequences, actors, credit, discounted_return, return_moments, key, key_update = gathered
         replay_error = jax.lax.cond(
             state.iteration <= first + 1, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
         )
@@ -197,9 +200,23 @@ class PPO:
         )
         policy = policy.observe(rollout.observations)
         after = TrainState(
-            policy, optimiser, guard, actors, discounted_return, return_moments, key, state.iteration + 1
+            policy, optimiser, guard, actors, discounted_return, return_moments, key, state.iteration + 1, credit
         )
-        return after, metrics_of(rollout, losses, learning_rate), fault
+        return after, self.measured(metrics_of(rollout, losses, learning_rate), credit), fault
+
+    def assign(self, state: TrainState, rollout: Rollout) -> tuple[Float[Array, "T B"], Any]:
+        """The rewards that advantages are made of, and `TrainState.credit` after the rollout; here, all as it came.
+
+        Args:
+            state: before the iteration.
+            rollout: of the iteration.
+        """
+        return rollout.rewards, state.credit
+
+    def measured(self, metrics: Metrics, credit: Any) -> Metrics:
+        """The metrics of an iteration, with those of the credit that was assigned; here there are none."""
+        del credit
+        return metrics
 
     def gather(self, state: TrainState) -> Gathered:
         """Acts, and estimates advantages: all of an iteration that comes before its updates."""
@@ -208,7 +225,8 @@ class PPO:
         actors, rollout, starts, last_values = collect(
             policy, self.environments, state.actors, key_rollout, config.rollout_length, self.bptt_length
         )
-        rewards, discounted_return, return_moments = self._scaled_rewards(state, rollout)
+        assigned, credit = self.assign(state, rollout)
+        rewards, discounted_return, return_moments = self._scaled_rewards(state, assigned, rollout)
         next_values = true_next_values(rollout.values, last_values, rollout.final_values, rollout.truncated)
         advantages = generalised_advantages(
             rewards,
@@ -234,14 +252,16 @@ class PPO:
                 self.bptt_length,
             ),
         )
-        return Gathered(rollout, sequences, actors, discounted_return, return_moments, key, key_update)
+        return Gathered(
+            rollout, assigned, sequences, actors, credit, discounted_return, return_moments, key, key_update
+        )
 
     def _scaled_rewards(
-        self, state: TrainState, rollout: Rollout
+        self, state: TrainState, rewards: Float[Array, "T B"], rollout: Rollout
     ) -> tuple[Float[Array, "T B"], Float[Array, " B"] | None, Moments | None]:
         """Rewards divided by the running standard deviation of the discounted return (off: as they are)."""
         if state.return_moments is None:
-            return rollout.rewards, None, None
+            return rewards, None, None
 
         def body(running, inputs):
             reward, ended = inputs
@@ -249,9 +269,9 @@ class PPO:
             return jnp.where(ended, 0.0, running), running
 
         ended = rollout.terminated | rollout.truncated
-        carried, returns = jax.lax.scan(body, state.discounted_return, (rollout.rewards, ended), unroll=8)
+        carried, returns = jax.lax.scan(body, state.discounted_return, (rewards, ended), unroll=8)
         moments = state.return_moments.update(returns)
-        return jnp.clip(rollout.rewards * moments.scale(), -10.0, 10.0), carried, moments
+        return jnp.clip(rewards * moments.scale(), -10.0, 10.0), carried, moments
 
     def _update(
         self,

@@ -10,6 +10,7 @@ from throughtime.agents.ppo import PPO
 from throughtime.agents.ppo_config import PPOConfig
 from throughtime.agents.r2d2 import R2D2
 from throughtime.agents.r2d2_config import DRQNConfig, R2D2Config
+from throughtime.agents.rudder_ppo import RudderPPO, RudderPPOConfig
 from throughtime.agents.sac import SAC
 from throughtime.agents.td3 import TD3
 from throughtime.core import ConfigError, did_you_mean
@@ -30,6 +31,9 @@ SEPARATE = NetworkConfig(separate_critic=True, activation="relu")
 
 ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("recurrent PPO", PPOConfig, PPO, "on policy, clipped policy gradients; any actions"),
+    "rudder-ppo": Algorithm(
+        "RUDDER-PPO", RudderPPOConfig, RudderPPO, "recurrent PPO on redistributed rewards, for rewards that come late"
+    ),
     "r2d2": Algorithm("R2D2", R2D2Config, R2D2, "recurrent Q-learning, prioritised sequences; discrete actions"),
     "drqn": Algorithm("DRQN", DRQNConfig, R2D2, "recurrent Q-learning, uniform replay, zero states; discrete actions"),
     "sac": Algorithm(
@@ -39,7 +43,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         "TD3", TD3Config, TD3, "recurrent, deterministic actor, replay of sequences; continuous actions", SEPARATE
     ),
 }
-"""Every algorithm; a run's config has one table of settings of that name."""
+"""Every algorithm; a run's config has one table of settings for each (`table_of`)."""
 
 
 def algorithm(name: str) -> Algorithm:
@@ -51,6 +55,11 @@ def algorithm(name: str) -> Algorithm:
     if name not in ALGORITHMS:
         raise ConfigError(f"There is no algorithm {name!r}.", "", did_you_mean(name, ALGORITHMS))
     return ALGORITHMS[name]
+
+
+def table_of(name: str) -> str:
+    """The name of an algorithm's settings in a config: `rudder_ppo` of rudder-ppo."""
+    return name.replace("-", "_")
 
 
 def algorithm_of(config: AlgorithmConfig) -> str:

@@ -37,6 +37,7 @@ class Rollout(NamedTuple):
     truncated: Bool[Array, "T B"]
     final_values: Float[Array, "T B"]  # V(final observation); 0 where the step was not truncated
     observations: Float[Array, "T B *shape"]  # raw, for the normaliser
+    successors: Float[Array, "T B *shape"]  # raw; the final observation where an episode ended
     finite: Bool[Array, "T B"]  # whether the observations and the reward are
     ended_returns: Float[Array, "T B"]  # of the episode that ended with this step, else 0
     ended_lengths: Int[Array, "T B"]
@@ -112,6 +113,7 @@ def collect(
             truncated=out.truncated,
             final_values=_final_values(policy, after.policy, out),
             observations=actors.observation,
+            successors=out.final_observation,
             finite=finite,
             ended_returns=ended_return,
             ended_lengths=ended_length,

@@ -139,7 +139,7 @@ def _arguments(name: str, defaults: RunConfig, with_twins: bool) -> Any:
         json: Json = False
         """Prints one JSON object on stdout, all else on stderr."""
 
-    table = (defaults.algo, type(defaults.agent), field(default_factory=lambda: defaults.agent))
+    table = (defaults.table, type(defaults.agent), field(default_factory=lambda: defaults.agent))
     return dataclasses.make_dataclass(
         "Train", [table], bases=(Train,), namespace={"__doc__": Train.__doc__}, frozen=True
     )
@@ -156,7 +156,7 @@ def _run_config(name: str, defaults: RunConfig, arguments: Any) -> RunConfig:
         defaults,
         env=EnvConfig(name, chosen, defaults.env.reveal),
         network=network,
-        **{defaults.algo: getattr(arguments, defaults.algo)},
+        **{defaults.table: getattr(arguments, defaults.table)},
         total_steps=arguments.steps,
         seed=arguments.seed,
         evaluation_episodes=arguments.episodes,

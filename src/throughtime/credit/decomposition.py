@@ -14,7 +14,7 @@ for delayed rewards", NeurIPS, arXiv 1806.07857.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -22,15 +22,16 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from throughtime.core import ConfigError, select_rows
+from throughtime.core import ConfigError, did_you_mean, select_rows
 from throughtime.credit.accumulator import Accumulator
 from throughtime.credit.episodes import Episodes
-from throughtime.credit.lessons import Lessons, add_lessons, draw_lessons, no_lessons, take
-from throughtime.credit.predictor import ReturnPredictor
+from throughtime.credit.lessons import Lessons, add_latest, add_lessons, draw_lessons, no_lessons, ring, take
+from throughtime.credit.predictor import PredictionLoss, ReturnPredictor
 from throughtime.credit.redistribution import Correction, check_correction, redistribute
 from throughtime.gradients import clip_by_global_norm
 from throughtime.memory import make_memory, memory_options
 
+Keep = Literal["worth", "latest"]
 OWN = "accumulator"
 """The memory that is this folder's own (`Accumulator`); all others come from the registry."""
 ON, ALIKE, FEW, WRONG = range(4)
@@ -48,6 +49,9 @@ class DecompositionConfig:
     memory_options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Its options, at the command line NAME VALUE pairs; where it has chrono initialisation, that is by default set to
     the longest episode."""
+    knows_paid: bool = False
+    """Adds what was paid so far to the prediction, so that only the rest is predicted: for tasks that pay on the way,
+    too. ĝ_L is then right by itself, and the bound is about ĝ_t at all steps."""
     auxiliary: float = 0.5
     """Weight of the continuous prediction beside the prediction at the end."""
     trace: float = 1.0
@@ -67,6 +71,9 @@ class DecompositionConfig:
     """Predictions are made with an exponential average of the weights; this much of it stays at each gradient step."""
     capacity: int = 2048
     """Lessons kept."""
+    keep: Keep = "worth"
+    """Which lessons stay once there is no room: those that are worth most (rare returns, large errors), or the latest,
+    for returns that change with the policy."""
     focus: float = 0.5
     """Share of the lessons that is drawn in proportion to their errors."""
     least: int = 64
@@ -74,7 +81,8 @@ class DecompositionConfig:
     window: int = 64
     """How many of the latest episodes the predictor is judged by, each before it learned from it."""
     bound: float = 0.5
-    """Redistribution is on while the root mean square error of ĝ_L is at most this share of the returns' spread."""
+    """Redistribution is on while the root mean square error of ĝ_L is at most this share of the returns' spread (with
+    `knows_paid` that of ĝ_t at all steps, as a share of what a clock alone would be off by)."""
     correction: Correction = "uniform"
     """Where the prediction's error goes: spread evenly, or paid at the last step."""
 
@@ -98,6 +106,8 @@ class DecompositionConfig:
                 "Redistribution would never begin.",
                 "Keep more lessons, or ask for fewer.",
             )
+        if self.keep not in get_args(Keep):
+            raise ConfigError(f"keep = {self.keep!r}", "", did_you_mean(self.keep, get_args(Keep)))
         check_correction(self.correction)
 
 
@@ -108,7 +118,7 @@ class DecompositionState(NamedTuple):
     predictor: ReturnPredictor  # the average of its weights, which predicts
     optimiser: optax.OptState
     lessons: Lessons
-    errors: Float[Array, " W"]  # ĝ_L − G of the latest episodes, each before it was learned from
+    errors: Float[Array, " W"]  # of the latest episodes, each before it was learned from
     judged: Int[Array, ""]  # how many episodes that were, in all
 
 
@@ -117,7 +127,7 @@ class Status(NamedTuple):
 
     on: bool
     lessons: int
-    error: float  # root mean square, as a share of the returns' spread; NaN where that is 0
+    error: float  # root mean square, as a share of the spread; NaN where that is 0
     said: str  # a sentence
 
 
@@ -152,9 +162,11 @@ class ReturnDecomposition:
         config, (key_memory, key_readout) = self.config, jax.random.split(key)
         size = self.features + self.actions
         if config.memory == OWN:
-            return ReturnPredictor(Accumulator(size, config.hidden_size, key=key_memory), key_readout)
+            return ReturnPredictor(
+                Accumulator(size, config.hidden_size, key=key_memory), key_readout, config.knows_paid
+            )
         memory = make_memory(config.memory, size, config.hidden_size, key=key_memory, **self._options)
-        return ReturnPredictor(memory, key_readout)
+        return ReturnPredictor(memory, key_readout, config.knows_paid)
 
     def start(self, key: PRNGKeyArray) -> DecompositionState:
         """An untrained predictor without lessons."""
@@ -177,25 +189,30 @@ class ReturnDecomposition:
             key: for the draws of lessons.
         """
         config = self.config
-        W = config.window
         first = state.lessons.held == 0
         predictor, trained = (_rescaled(first, p, episodes) for p in (state.predictor, state.trained))
-        errors = predictor(episodes)[-1] - episodes.returns
         present = episodes.lengths > 0
-        number = jnp.cumsum(present, dtype=jnp.int32)  # 1, 2, … of the episodes that are there
-        latest = present & (number > number[-1] - W)
-        places = jnp.where(latest, (state.judged + number - 1) % W, W)  # W: dropped
-        lessons = add_lessons(state.lessons, episodes, jnp.abs(errors))
+        alike = jnp.ones(present.shape)
+        errors = self._missed(predictor.loss(episodes, alike, config.auxiliary), predictor.return_scale)
+        places = ring(present, state.judged, config.window)
+        if config.keep == "latest":
+            lessons = add_latest(state.lessons, episodes, errors, state.judged)
+        else:
+            lessons = add_lessons(state.lessons, episodes, errors)
         state = state._replace(
             trained=trained,
             predictor=predictor,
             lessons=lessons,
             errors=state.errors.at[places].set(errors, mode="drop"),
-            judged=state.judged + number[-1],
+            judged=state.judged + jnp.sum(present, dtype=jnp.int32),
         )
         keys = jax.random.split(key, config.updates)
         state, _ = jax.lax.scan(lambda s, k: (self._update(s, k), None), state, keys)
         return state
+
+    def _missed(self, found: PredictionLoss, scale: Float[Array, ""]) -> Float[Array, " N"]:
+        """By how much each episode was missed: |ĝ_L − G|, or the root mean square of ĝ_t − G over its steps."""
+        return jnp.sqrt(found.continuous if self.config.knows_paid else found.main) * scale
 
     def _update(self, state: DecompositionState, key: PRNGKeyArray) -> DecompositionState:
         config = self.config
@@ -206,9 +223,9 @@ class ReturnDecomposition:
         def loss(params: Any) -> tuple[Array, Array]:
             predictor = eqx.combine(params, static)
             found = predictor.loss(batch, weights, config.auxiliary, config.trace, state.predictor)
-            return found.total, found.main
+            return found.total, self._missed(found, predictor.return_scale)
 
-        (_, main), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        (_, missed), grads = jax.value_and_grad(loss, has_aux=True)(params)
         grads, _ = clip_by_global_norm(grads, config.gradient_clip)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
             updates, optimiser = self._optimiser.update(grads, state.optimiser, params)
@@ -218,7 +235,7 @@ class ReturnDecomposition:
         averaged = jax.tree.map(lambda a, p: kept * a + (1.0 - kept) * p, averaged, params)
         # The scales to the bit: an average of equals would be rounded.
         averaged = eqx.tree_at(_scales, averaged, _scales(state.predictor))
-        errors = state.lessons.errors.at[columns].set(jnp.sqrt(main) * state.trained.return_scale)
+        errors = state.lessons.errors.at[columns].set(missed)
         return state._replace(
             trained=eqx.combine(params, static),
             predictor=eqx.combine(averaged, rest),
@@ -227,11 +244,11 @@ class ReturnDecomposition:
         )
 
     def error(self, state: DecompositionState) -> Float[Array, ""]:
-        """The root mean square of ĝ_L − G over the latest episodes, as a share of the returns' spread."""
+        """The root mean square of what the latest episodes were missed by, as a share of the spread: see `bound`."""
         judged = jnp.arange(self.config.window, dtype=jnp.int32) < state.judged
         squares = jnp.where(judged, jnp.square(state.errors), 0.0)
         mean = jnp.sum(squares) / jnp.maximum(jnp.sum(judged), 1).astype(jnp.float32)
-        return jnp.sqrt(mean) / state.lessons.spread
+        return jnp.sqrt(mean) / (state.lessons.spread_of_rest if self.config.knows_paid else state.lessons.spread)
 
     def verdict(self, state: DecompositionState) -> Int[Array, ""]:
         """`ON`, or why not: `ALIKE`, `FEW` or `WRONG`."""
@@ -256,14 +273,13 @@ class ReturnDecomposition:
         """What `verdict` and `error` say, in words."""
         verdict, lessons = int(self.verdict(state)), int(state.lessons.held)
         error, bound = float(self.error(state)), self.config.bound
+        spread = "what a clock would be off by" if self.config.knows_paid else "the returns' spread"
         said = {
-            ON: f"Rewards are redistributed: the predictor is off by {error:.2f} of the returns' spread (at most "
-            f"{bound:g}).",
+            ON: f"Rewards are redistributed: the predictor is off by {error:.2f} of {spread} (at most {bound:g}).",
             ALIKE: f"Rewards stay as they are: all {lessons} episodes have the same return, so that there is nothing "
             "to decompose. Let the agent explore until one is rewarded.",
             FEW: f"Rewards stay as they are: {lessons} of {self.config.least} lessons.",
-            WRONG: f"Rewards stay as they are: the predictor is off by {error:.2f} of the returns' spread, and may be "
-            f"by {bound:g}.",
+            WRONG: f"Rewards stay as they are: the predictor is off by {error:.2f} of {spread} (at most {bound:g}).",
         }[verdict]
         return Status(verdict == ON, lessons, error, said)
 

@@ -53,6 +53,12 @@ def differences(episodes: Episodes) -> Float[Array, "T1 N I"]:
     return jnp.concatenate([changes, actions], axis=-1)
 
 
+def paid(episodes: Episodes) -> Float[Array, "T1 N"]:
+    """Σ_{k<t} r_k at t = 0 … T: what was paid before obs_t was seen; the return from the end on."""
+    rewards = jnp.where(episodes.inside, episodes.rewards, 0.0)
+    return jnp.concatenate([jnp.zeros_like(rewards[:1]), jnp.cumsum(rewards, axis=0)])
+
+
 def action_width(space: Space) -> int:
     """A, how many numbers `action_features` gives."""
     if isinstance(space, Discrete):

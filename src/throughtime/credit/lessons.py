@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.credit.episodes import Episodes
+from throughtime.credit.episodes import Episodes, paid
 from throughtime.credit.predictor import spread_of
 
 
@@ -26,6 +26,21 @@ class Lessons(NamedTuple):
     def spread(self) -> Float[Array, ""]:
         """The standard deviation of the stored returns; 0 for none."""
         return spread_of(self.episodes.returns, self.stored)
+
+    @property
+    def spread_of_rest(self) -> Float[Array, ""]:
+        """How much of the returns is still open at each step, beyond what the clock tells: root mean square over all.
+
+        It is the error of predicting, at each step t, the stored episodes' mean of what they were still paid from t on.
+        """
+        now = jnp.arange(len(self.episodes.observations), dtype=jnp.int32)[:, None]
+        seen = (now <= self.episodes.lengths[None]) & self.stored[None]
+        rest = jnp.where(seen, self.episodes.returns[None] - paid(self.episodes), 0.0)
+        count = jnp.maximum(jnp.sum(seen, axis=1, keepdims=True), 1).astype(jnp.float32)
+        mean = jnp.sum(rest, axis=1, keepdims=True) / count
+        squares = jnp.sum(jnp.where(seen, jnp.square(rest - mean), 0.0), axis=0)
+        each = squares / (self.episodes.lengths + 1).astype(jnp.float32)
+        return jnp.sqrt(jnp.sum(each) / jnp.maximum(self.held, 1).astype(jnp.float32))
 
 
 def no_lessons(capacity: int, steps: int, features: int, actions: int) -> Lessons:
@@ -77,6 +92,41 @@ def add_lessons(lessons: Lessons, episodes: Episodes, errors: Float[Array, " N"]
         return jax.lax.cond(episodes.lengths[i] > 0, lambda: store(i, lessons), lambda: lessons)
 
     return jax.lax.fori_loop(0, len(errors), body, lessons)
+
+
+def add_latest(lessons: Lessons, episodes: Episodes, errors: Float[Array, " N"], before: Int[Array, ""]) -> Lessons:
+    """Stores episodes in the place of the oldest ones: for returns that change with the policy that earns them.
+
+    Args:
+        lessons: what is stored.
+        episodes: N new ones; empty columns are passed over.
+        errors: of each, as for `add_lessons`.
+        before: how many episodes were ever stored.
+    """
+    C = lessons.errors.shape[0]
+    present = episodes.lengths > 0
+    places = ring(present, before, C)
+    stored = jax.tree.map(
+        lambda all, new: (
+            all.at[..., places].set(new, mode="drop") if all.ndim < 3 else all.at[:, places].set(new, mode="drop")
+        ),
+        lessons.episodes,
+        episodes,
+    )
+    held = jnp.minimum(lessons.held + jnp.sum(present, dtype=jnp.int32), C)
+    return Lessons(stored, lessons.errors.at[places].set(errors, mode="drop"), held)
+
+
+def ring(present: Bool[Array, " N"], before: Int[Array, ""], size: int) -> Int[Array, " N"]:
+    """The places, in turn, of what is there of N new things; `size`, out of range, for what is not or finds no room.
+
+    Args:
+        present: which are there.
+        before: how many came before them.
+        size: places in all; of more things than that the latest stay.
+    """
+    number = jnp.cumsum(present, dtype=jnp.int32)  # 1, 2, … of those that are there
+    return jnp.where(present & (number > number[-1] - size), (before + number - 1) % size, size)
 
 
 def draw_lessons(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from throughtime.credit.episodes import Episodes, differences
+from throughtime.credit.episodes import Episodes, differences, paid
 from throughtime.memory import Memory, Readout
 
 
@@ -30,22 +30,24 @@ class ReturnPredictor(eqx.Module):
     """ĝ_t = s (W y_t + b), with y the outputs of any memory that reads the differences up to step t.
 
     Inputs are divided by `input_scale`, the return by s = `return_scale`; both come from the first lessons and are
-    not trained.
+    not trained. One that knows what was paid adds Σ_{k<t} r_k to that, and has only the rest to predict.
     """
 
     memory: Memory
     readout: Readout
     input_scale: Float[Array, " I"]
     return_scale: Float[Array, ""]
+    knows_paid: bool = eqx.field(static=True)
 
-    def __init__(self, memory: Memory, key: PRNGKeyArray):
+    def __init__(self, memory: Memory, key: PRNGKeyArray, knows_paid: bool = False):
         """A fresh predictor with scales of 1.
 
         Args:
             memory: any; its input size is that of `differences`.
             key: for the readout's weights.
+            knows_paid: whether Σ_{k<t} r_k is added to what it predicts at step t.
         """
-        self.memory = memory
+        self.memory, self.knows_paid = memory, knows_paid
         self.readout = Readout(memory.output_size, 1, key=key)
         self.input_scale, self.return_scale = jnp.ones(memory.input_size), jnp.ones(())
 
@@ -65,7 +67,10 @@ class ReturnPredictor(eqx.Module):
         inputs = inputs / jnp.broadcast_to(jax.lax.stop_gradient(self.input_scale), inputs.shape)
         state = self.memory.initial_state(inputs.shape[1])
         _, ys = self.memory.unroll(state, inputs, jnp.zeros(inputs.shape[:2], bool))
-        return self.readout(ys)[..., 0]
+        predictions = self.readout(ys)[..., 0]
+        if not self.knows_paid:
+            return predictions
+        return predictions + paid(episodes) / jax.lax.stop_gradient(self.return_scale)
 
     def __call__(self, episodes: Episodes) -> Float[Array, "T1 N"]:
         """ĝ_0 … ĝ_L in units of the return: ĝ_t has seen obs_0 … obs_t and a_0 … a_t. Behind the end, ĝ_L."""

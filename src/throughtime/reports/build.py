@@ -12,13 +12,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from throughtime.agents import RudderPPO
 from throughtime.core import ConfigError
 from throughtime.core.version import __version__
 from throughtime.envs import Discrete, Environment, entry_of
 from throughtime.proof import Comparison, Entry
 from throughtime.proof.evidence.evidence import FORMAT as EVIDENCE_FORMAT
 from throughtime.proof.twins import memory_label
-from throughtime.reports.data import Ceilings, Curve, Episode, FlowHistory, Report, Role, Row
+from throughtime.reports.credit import credit_found
+from throughtime.reports.data import Ceilings, CreditFound, Curve, Episode, FlowHistory, Report, Role, Row
 from throughtime.reports.numbers import mean_over_seeds
 from throughtime.runs import Run, to_toml
 from throughtime.runs.folder import EVIDENCE_FILE
@@ -104,6 +106,7 @@ def _report(entries: Sequence[Entry], command: str, config_toml: str, evidence: 
         episode=_episode(shown),
         flows=_flows(shown),
         evidence=evidence,
+        credit=_credit(shown),
         notes=["Actions are the most probable ones, not drawn.", *_unfinished(entries)],
     )
 
@@ -199,6 +202,15 @@ def _flows(entry: Entry) -> list[FlowHistory]:
         )
         for name in names
     ]
+
+
+def _credit(entry: Entry) -> CreditFound | None:
+    """Of the first seed, where its agent redistributes rewards."""
+    run = entry.runs[0]
+    agent = run.config.build(run.env)
+    if not isinstance(agent, RudderPPO):
+        return None
+    return credit_found(agent, run.state, f"{entry.label}, seed {run.config.seed}")
 
 
 def _describe(env: Environment) -> str:

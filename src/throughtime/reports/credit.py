@@ -1,13 +1,13 @@
 """Where the reward of an episode came, and which steps earned it: a figure, and the page around it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from throughtime.agents import RudderPPO
 from throughtime.credit import (
     DecompositionState,
     Episodes,
@@ -16,7 +16,8 @@ from throughtime.credit import (
     WatchResult,
 )
 from throughtime.credit.lessons import take
-from throughtime.envs import PocketWatch
+from throughtime.envs import Discrete, PocketWatch
+from throughtime.reports.data import CreditEpisode, CreditFound
 from throughtime.reports.flow.axes import whole_ticks
 from throughtime.reports.page import bullets, command_line, figure, page, paragraph, section, table
 from throughtime.reports.svg import GREY, INK, NARROW, ROLE_COLOURS, WIDE, axes_at, inline_svg, text_at
@@ -24,14 +25,50 @@ from throughtime.reports.svg import GREY, INK, NARROW, ROLE_COLOURS, WIDE, axes_
 ORIGINAL, MOVED = ROLE_COLOURS["memoryless"], ROLE_COLOURS["memory"]
 
 
-@dataclass(frozen=True)
-class CreditEpisode:
-    """One episode before and after redistribution."""
+def credit_section(found: CreditFound) -> str:
+    """The section of a run's report."""
+    parts = [paragraph(found.said, lead=True)]
+    if found.episode is not None:
+        wide, narrow = (credit_figure(found.episode, narrow=narrow) for narrow in (False, True))
+        caption = (
+            f"{found.label}: of the stored episodes the one in which a step was paid most beyond what it is paid "
+            "on average. It is named by the action before it, and what was seen then and at no other step. The first "
+            "step is paid what is expected of any episode. Both sum to the same return."
+        )
+        parts.append(figure(wide, narrow, caption))
+    return section("Who earned the reward", *parts)
 
-    original: Float[np.ndarray, " L"]
-    redistributed: Float[np.ndarray, " L"]
-    action: tuple[int, str]  # the step and name of the action that decided the return
-    events: Sequence[tuple[int, str]] = ()  # what else happened that the return hung on: step and name
+
+def credit_found(agent: RudderPPO, state: Any, label: str = "") -> CreditFound:
+    """What the agent knows of its rewards, with an episode to show it.
+
+    Args:
+        agent: whose.
+        state: of its training, a `TrainState`.
+        label: what people call it.
+    """
+    status = agent.status(state)
+    return CreditFound(status.said, _telling(agent, state) if status.on else None, label)
+
+
+def _telling(agent: RudderPPO, state: Any) -> CreditEpisode:
+    """The stored episode in which a step was paid most beyond the mean of that step over all of them."""
+    known, env = state.credit.decomposition, agent.env
+    held = int(known.lessons.held)
+    episodes = take(known.lessons.episodes, jnp.arange(held, dtype=jnp.int32))
+    moved = np.asarray(agent.decomposition.rewards(known, episodes), float)
+    inside = np.asarray(episodes.inside)
+    mean = moved.sum(axis=1, keepdims=True) / np.maximum(inside.sum(axis=1, keepdims=True), 1)
+    step, column = np.unravel_index(np.where(inside, moved - mean, -np.inf).argmax(), moved.shape)
+    length = int(episodes.lengths[column])
+    seen = np.asarray(episodes.observations[: length + 1, column])
+    only = np.flatnonzero((seen[step] != 0) & ((seen != 0).sum(axis=0) == 1))
+    does = np.asarray(episodes.actions[max(step - 1, 0), column])
+    name = env.action_labels[int(does.argmax())] if isinstance(env.action_space, Discrete) else "action"
+    told = f"after “{name}”" if step else f"“{name}”"
+    told += f": {env.observation_labels[only[0]]}" if len(only) else ""
+    original = np.asarray(episodes.rewards[:length, column], float)
+    return CreditEpisode(original, moved[:length, column], (int(step), told))
 
 
 def credit_figure(episode: CreditEpisode, *, narrow: bool = False) -> str:
@@ -79,7 +116,7 @@ def credit_figure(episode: CreditEpisode, *, narrow: bool = False) -> str:
 
     step, action = episode.action
     earned = f"{episode.redistributed[step]:.2f} of {episode.original.sum():.2f}"
-    said = f"The return came at the last step; the action “{action}” at step {step} is given {earned} of it."
+    said = f"Of the return, {earned} is given to step {step}: {action}."
     return inline_svg(draw, f"credit-{'narrow' if narrow else 'wide'}", width, height, "Who earned the reward", said)
 
 

@@ -151,6 +151,31 @@ class FlowHistory:
     records: Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True, eq=False)
+class CreditEpisode:
+    """One episode before and after redistribution."""
+
+    original: np.ndarray  # [L]
+    redistributed: np.ndarray  # [L]
+    action: tuple[int, str]  # the step that earned most, and what it is called
+    events: Sequence[tuple[int, str]] = ()  # what else happened that the return hung on: step and name
+
+
+@dataclass(frozen=True, eq=False)
+class CreditFound:
+    """What an agent's return decomposition came to.
+
+    Args:
+        said: whether rewards are redistributed, and why (not), in a sentence.
+        episode: one that shows it; None where there is none.
+        label: whose it is ("GRU, seed 0").
+    """
+
+    said: str
+    episode: CreditEpisode | None = None
+    label: str = ""
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a report shows.
@@ -167,6 +192,7 @@ class Report:
         episode: one episode step by step, or None.
         notes: sentences to add to the notes on measurement.
         flows: how gradients flowed while training, where that was looked at.
+        credit: of an agent that redistributes rewards: whether it does, and an episode that shows it.
         evidence: that the agent uses its memory, as `Evidence.record` gives it, where that was measured.
     """
 
@@ -182,3 +208,4 @@ class Report:
     notes: Sequence[str] = field(default_factory=list)
     flows: Sequence[FlowHistory] = ()
     evidence: Mapping[str, Any] | None = None
+    credit: CreditFound | None = None

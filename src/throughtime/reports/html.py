@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from throughtime.reports.credit import credit_section
 from throughtime.reports.data import Ceilings, Curve, Episode, Report, Row
 from throughtime.reports.episode import episode_figure
 from throughtime.reports.evidence import NOTES as EVIDENCE_NOTES
@@ -41,6 +42,8 @@ def render(report: Report) -> str:
         sections.append(section("Learning curves", _curves_figure(report.curves, report.ceilings)))
     if report.episode is not None:
         sections.append(section("One episode, step by step", _episode_figure(report.episode)))
+    if report.credit is not None:
+        sections.append(credit_section(report.credit))
     for number, flow in enumerate(report.flows):
         sections.append(training_section(flow.label, flow.steps, flow.records, f"training-{number}"))
     sections.append(section("How to reproduce", *_reproduction(report)))

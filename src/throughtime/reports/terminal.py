@@ -42,6 +42,8 @@ def summary(report: Report, console: Console) -> None:
         console.print(table)
         console.print()
     console.print(Text.assemble((f"{said.headline}. ", "bold"), " ".join(said.sentences)))
+    if report.credit is not None:
+        console.print(report.credit.said, highlight=False)
     for note in report.notes:
         if "unfinished" in note:
             console.print(Text(note, style="bold"))

@@ -13,10 +13,12 @@ from throughtime.agents import (
     NetworkConfig,
     PPOConfig,
     R2D2Config,
+    RudderPPOConfig,
     SACConfig,
     TD3Config,
     algorithm,
     build,
+    table_of,
 )
 from throughtime.core import ConfigError, did_you_mean
 from throughtime.envs import ENVIRONMENTS, Environment, Revealed, make, make_from_file, name_of
@@ -93,18 +95,20 @@ class RunConfig:
     """The algorithm: the name of one of the tables."""
     r2d2: R2D2Config | None = None
     drqn: DRQNConfig | None = None
+    rudder_ppo: RudderPPOConfig | None = None
 
     def __post_init__(self):
         chosen = algorithm(self.algo)
-        foreign = [name for name in ALGORITHMS if name != self.algo and getattr(self, name) is not None]
+        others = [name for name in ALGORITHMS if name != self.algo]
+        foreign = [name for name in others if getattr(self, table_of(name)) is not None]
         if foreign:
             raise ConfigError(
                 f"There are settings of {foreign[0]} beside algo = {self.algo!r}.",
                 "Nothing would read them.",
-                f"Leave out {foreign[0]}, or set algo = {foreign[0]!r}.",
+                f"Leave out {table_of(foreign[0])}, or set algo = {foreign[0]!r}.",
             )
-        if getattr(self, self.algo) is None:
-            object.__setattr__(self, self.algo, chosen.config())
+        if getattr(self, self.table) is None:
+            object.__setattr__(self, self.table, chosen.config())
         for name, holds, why in (
             ("evaluation_episodes", self.evaluation_episodes >= 1, "A mean needs at least one episode."),
             ("keep_checkpoints", self.keep_checkpoints >= 1, "A run needs its newest to resume."),
@@ -116,14 +120,19 @@ class RunConfig:
                 raise ConfigError(f"{name} = {getattr(self, name)}", why, "Give a number in range.")
 
     @property
+    def table(self) -> str:
+        """The name of the table that holds the settings of the chosen algorithm."""
+        return table_of(self.algo)
+
+    @property
     def agent(self) -> AlgorithmConfig:
         """The settings of the chosen algorithm."""
-        return getattr(self, self.algo)
+        return getattr(self, self.table)
 
     def with_agent(self, **changes: Any) -> "RunConfig":
         """A copy with some settings of the chosen algorithm changed."""
         settings: Any = self.agent
-        return replace(self, **{self.algo: replace(settings, **changes)})
+        return replace(self, **{self.table: replace(settings, **changes)})
 
     def build(self, env: Environment | None = None) -> Agent:
         """The agent that these settings describe.
@@ -153,7 +162,7 @@ class RunConfig:
             raise ConfigError(
                 f"total_steps = {self.total_steps} is less than one iteration.",
                 f"An iteration takes num_envs · rollout_length = {self.steps_per_iteration} steps.",
-                f"Raise total_steps, or lower {self.algo}.num_envs or {self.algo}.rollout_length.",
+                f"Raise total_steps, or lower {self.table}.num_envs or {self.table}.rollout_length.",
             )
         return count
 

@@ -295,7 +295,8 @@ def _save(folder: RunFolder, state: AgentState, config: RunConfig, step: int) ->
 
 
 def _row(metrics: Metrics, i: int) -> dict[str, Any]:
-    row = {name: np.asarray(values)[i].item() for name, values in metrics._asdict().items()}
+    measured = {name: values for name, values in metrics._asdict().items() if values is not None}
+    row = {name: np.asarray(values)[i].item() for name, values in measured.items()}
     for name in ("episode_return", "episode_length"):
         row[name] = row[name] if row["episodes"] else None
     return row

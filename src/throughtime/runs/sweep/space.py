@@ -84,6 +84,7 @@ _CONTINUOUS: Space = {
 }
 _SPACES: Mapping[str, Space] = {
     "ppo": _PPO,
+    "rudder-ppo": {name.replace("ppo.", "rudder_ppo."): span for name, span in _PPO.items()},
     "sac": {
         **{f"sac.{name}": span for name, span in _CONTINUOUS.items()},
         "network.hidden_size": Range(choices=(32, 64, 128)),
@@ -118,7 +119,7 @@ def default_space(config: RunConfig) -> Space:
         )
     space = dict(_SPACES[config.algo])
     if config.env.build().discount != 1.0:
-        space.pop(f"{config.algo}.discount", None)
+        space.pop(f"{config.table}.discount", None)
     return space
 
 

@@ -76,7 +76,7 @@ def rollout_from_ppo(ppo: PPO, state: TrainState) -> tuple[Rollout, NetworkPolic
         resets=acted.resets,
         terminated=acted.terminated,
         truncated=acted.truncated,
-        rewards=None if ppo.config.normalise_returns else acted.rewards,
+        rewards=None if ppo.config.normalise_returns else gathered.rewards,
         actions=acted.actions,
         log_probs=acted.log_probs,
         values=acted.values,
