@@ -3,7 +3,7 @@
     python benchmarks/bsuite.py                                        # all five experiments, seed 0
     python benchmarks/bsuite.py memory_len memory_size --seed 3 > memory.json
     python benchmarks/bsuite.py umbrella_length --only 3 20 100        # some settings (no official score then)
-    python benchmarks/bsuite.py memory_len --agent ppo                 # the other agent
+    python benchmarks/bsuite.py memory_len --agent ppo                 # another agent
 
 Each setting is learned from nothing for bsuite's number of episodes (10,000; discounting_chain 1,000), and scored
 over all of them, from the first one on: regret while learning counts. The environments are ours, which the tests
@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -31,31 +32,44 @@ from throughtime.agents.agent import AlgorithmConfig
 from throughtime.envs import BSUITE, BsuiteExperiment, Environment, make
 from throughtime.runs.compilation import enable_compilation_cache
 
+# Few episodes, so many updates; returns of whole episodes (n_step), for one reward in a hundred steps tells.
+R2D2 = R2D2Config(
+    num_envs=8,
+    rollout_length=32,
+    updates=16,
+    batch_size=4,
+    replay_steps=100_000,
+    learning_starts=1_600,
+    period=32,
+    burn_in=0,
+    bptt_length=200,
+    n_step=100,
+    discount=1.0,
+    head_size=32,
+    rescale=False,
+    target_period=50,
+    importance_exponent=0.0,
+    exploration="anneal",
+    epsilon_end=0.0,
+    epsilon_fraction=0.1,
+    learning_rate=3e-3,
+)
+SMALL = NetworkConfig(memory="gru", hidden_size=32, encoder=(32,), memory_options={"chrono": 100.0})
 AGENTS: dict[str, tuple[AlgorithmConfig, NetworkConfig]] = {
-    # Few episodes, so many updates; returns of whole episodes (n_step), for one reward in a hundred steps tells.
-    "r2d2": (
-        R2D2Config(
-            num_envs=8,
-            rollout_length=32,
-            updates=16,
-            batch_size=4,
-            replay_steps=100_000,
-            learning_starts=1_600,
-            period=32,
-            burn_in=0,
-            bptt_length=200,
-            n_step=100,
-            discount=1.0,
-            head_size=32,
-            rescale=False,
-            target_period=50,
-            importance_exponent=0.0,
-            exploration="anneal",
-            epsilon_end=0.0,
-            epsilon_fraction=0.1,
-            learning_rate=3e-3,
+    "r2d2": (R2D2, SMALL),
+    # Rewards at random in each step (umbrella): the fewer of them in a return the better.
+    "r2d2-10-steps": (
+        replace(
+            R2D2,
+            n_step=10,
+            bptt_length=128,
+            updates=8,
+            priority_exponent=0.5,
+            target_period=100,
+            epsilon_fraction=0.08,
+            learning_rate=1e-3,
         ),
-        NetworkConfig(memory="gru", hidden_size=32, encoder=(32,), memory_options={"chrono": 100.0}),
+        replace(SMALL, encoder=(64,), activation="relu"),
     ),
     "ppo": (
         PPOConfig(
