@@ -283,8 +283,8 @@ def test_one_program_serves_every_chunk_size(chunks):
         assert_array_equal(a, b)
     assert_array_equal(jax.random.key_data(whole.key), jax.random.key_data(pieces.key))
     for name, values in metrics._asdict().items():
-            if values is None:  # of other algorithms
-                continue
+        if values is None:  # of other algorithms
+            continue
         assert_array_equal(np.concatenate([getattr(row, name) for row in rows]), np.asarray(values), err_msg=name)
 
 
