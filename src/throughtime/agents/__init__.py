@@ -9,6 +9,8 @@ from throughtime.agents.continuous_config import TD3Config as TD3Config
 from throughtime.agents.flow import Microscope as Microscope
 from throughtime.agents.model_learner import WorldModelAgentConfig as WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig as NetworkConfig
+from throughtime.agents.planning import PlanningAgent as PlanningAgent
+from throughtime.agents.planning_config import PlanningConfig as PlanningConfig
 from throughtime.agents.planning_policy import PlanningNetwork as PlanningNetwork
 from throughtime.agents.planning_policy import planning_policy as planning_policy
 from throughtime.agents.policy import Policy as Policy

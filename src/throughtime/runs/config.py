@@ -11,6 +11,7 @@ from throughtime.agents import (
     AlgorithmConfig,
     DRQNConfig,
     NetworkConfig,
+    PlanningConfig,
     PPOConfig,
     R2D2Config,
     SACConfig,
@@ -97,6 +98,7 @@ class RunConfig:
     r2d2: R2D2Config | None = None
     drqn: DRQNConfig | None = None
     world_model: WorldModelAgentConfig | None = None
+    planner: PlanningConfig | None = None
 
     def __post_init__(self):
         chosen = algorithm(self.algo)
