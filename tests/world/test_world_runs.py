@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 def tiny(**changes):
     config = default_config("tiger", "world-model").with_agent(
-        num_envs=8, rollout_length=6, updates=2, batch_size=4, width=8, replay_steps=96, **changes
+        **{"num_envs": 8, "rollout_length": 6, "updates": 2, "batch_size": 4, "width": 8, "replay_steps": 96} | changes
     )
     return replace(config, network=replace(config.network, hidden_size=4), total_steps=4 * 48)
 
@@ -81,9 +81,7 @@ def test_a_dream_has_a_name(world):
 
 def test_impossible_settings_are_refused(world, tmp_path):
     with pytest.raises(ConfigError, match="less than one iteration"):
-        tiny(discount=0.9).with_agent(replay_steps=10)
-    with pytest.raises(ConfigError, match="Did you mean 'uniform'"):
-        tiny(behaviour="unifrom")
+        tiny(replay_steps=10)
     with pytest.raises(ConfigError, match="does not look at world models"):
         world.config.build().learning(world.state)
 

@@ -22,3 +22,5 @@ from throughtime.credit.tabular import returns_to_go as returns_to_go
 from throughtime.credit.watches import WatchConfig as WatchConfig
 from throughtime.credit.watches import Watches as Watches
 from throughtime.credit.watches import WatchResult as WatchResult
+from throughtime.rl import action_features as action_features
+from throughtime.rl import action_width as action_width

@@ -169,7 +169,11 @@ def world_page(report: WorldReport) -> str:
     K = len(report.ahead.model)
     share = report.ahead.model[-1] / report.feed_forward.model[-1]
     rows = [
-        [f"{k} steps", *(f"{x[k - 1]:.3f}" for x in _curves(report)), f"{report.ahead.windows[k - 1]:,}"]
+        [
+            "1 step" if k == 1 else f"{k} steps",
+            *(f"{x[k - 1]:.3f}" for x in _curves(report)),
+            f"{report.ahead.windows[k - 1]:,}",
+        ]
         for k in sorted({1, 5, 10, 20, K})
         if k <= K
     ]

@@ -13,7 +13,7 @@ from throughtime.envs.adapters._user import find_class
 from throughtime.envs.adapters.gym import GymEnvironment
 from throughtime.envs.adapters.gymnax import GymnaxEnvironment
 from throughtime.envs.base import Box, Environment
-from throughtime.envs.forms import added_form
+from throughtime.envs.forms import ADDED, added_form
 from throughtime.envs.pomdp_file import PREFIX
 
 PREFIXES = {
@@ -58,7 +58,7 @@ def adapted_class(name: str) -> tuple[type[Environment], dict[str, Any]]:
         return GymnaxEnvironment, {"id": rest}
     if prefix in PREFIXES:
         return GymEnvironment, {"id": rest, "kind": prefix}
-    near = difflib.get_close_matches(prefix, PREFIXES, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(prefix, [*PREFIXES, *ADDED], n=1, cutoff=0.6)
     if near and prefix.isidentifier() and find_spec(prefix) is None:
         raise ConfigError(f"There is no environment {name!r}.", "", f"Did you mean '{near[0]}:{rest}'?")
     found = find_class(name)
