@@ -22,7 +22,7 @@ from throughtime.agents import planning_policy
 from throughtime.envs import make, solve
 from throughtime.runs import default_config, train
 from throughtime.runs.exact import exact_value
-from throughtime.world.planning import UCT, BeliefModel, CategoricalCrossEntropy, SparseSampling
+from throughtime.world.planning import BeliefModel, CategoricalCrossEntropy, SparseSampling
 
 FIRST_SEED = 1000
 LEARNED = {"cartpole": "cartpole-positions", "pendulum": "pendulum-positions"}
@@ -55,8 +55,8 @@ def tiger() -> dict[str, float]:
     env = make("tiger")
     model, g = BeliefModel(env), env.discount
     planners = {
-        "sparse sampling": SparseSampling(widths=(4, 4, 2, 2), discount=g),
-        "UCT": UCT(simulations=1000, depth=20, discount=g),
+        "sparse sampling, four deep": SparseSampling(widths=(4, 4, 2, 2), discount=g),
+        "sparse sampling, five deep": SparseSampling(widths=(8, 4, 4, 2, 2), discount=g),
         "open-loop cross-entropy": CategoricalCrossEntropy(
             horizon=6, candidates=200, elites=20, particles=4, discount=g
         ),
