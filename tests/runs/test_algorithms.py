@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from throughtime.agents import ALGORITHMS, PPOConfig
-from throughtime.agents.registry import algorithm_of
+from throughtime.agents.registry import algorithm_of, table_of
 from throughtime.core import ConfigError
 from throughtime.runs import RunConfig, default_config, from_toml, to_toml
 
@@ -16,7 +16,7 @@ def test_a_config_holds_the_settings_of_its_algorithm_alone(algo):
     config = RunConfig(algo=algo).with_agent(num_envs=4, discount=0.5)
     tables = tomllib.loads(to_toml(config))
     assert tables["algo"] == algo
-    assert {name for name in ALGORITHMS if name in tables} == {algo}
+    assert {name for name in ALGORITHMS if table_of(name) in tables} == {algo}
     assert from_toml(to_toml(config), RunConfig) == config
     assert (config.agent.num_envs, config.agent.discount) == (4, 0.5)
     assert config.steps_per_iteration == 4 * config.agent.rollout_length
