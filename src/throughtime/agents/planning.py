@@ -25,7 +25,7 @@ from throughtime.agents.off_policy import Step, difference, empty_replay, play, 
 from throughtime.agents.planning_config import PlanningConfig, check
 from throughtime.agents.planning_loss import Learned, model_and_value_loss, states_along, to_sequences
 from throughtime.agents.planning_metrics import Metrics, metrics_of
-from throughtime.agents.planning_policy import PlanningNetwork, explore, planning_policy
+from throughtime.agents.planning_policy import explore, planning_policy
 from throughtime.agents.policy import Policy
 from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE, Fault, find_fault
 from throughtime.agents.replaying import Replaying
@@ -34,7 +34,7 @@ from throughtime.core import ConfigError, select_rows
 from throughtime.envs import Environment, VectorEnvironment
 from throughtime.gradients import Guard, parameter_names
 from throughtime.rl import Replay
-from throughtime.world import MemoryConfig, build_model, observation_kind
+from throughtime.world import LearnedModel, MemoryConfig, build_model, observation_kind
 from throughtime.world.learning import trainable
 from throughtime.world.planning import StateValue
 from throughtime.world.planning.state_value import numbers
@@ -107,7 +107,7 @@ class PlanningAgent(Replaying):
         actors = start(policy, self.environments, key_start)
         learned, _ = self._learned(policy)
         # A copy of its own: a chunk is given its state's buffers, each once.
-        target = jax.tree.map(jnp.copy, _network(policy).controller.planner.terminal_value)
+        target = jax.tree.map(jnp.copy, _value(policy))
         return PlanningState(
             policy=policy,
             target=target,
@@ -175,18 +175,16 @@ class PlanningAgent(Replaying):
 
     def _learned(self, policy: Policy) -> tuple[Learned, Any]:
         """What gradient steps change, and the rest of the model."""
-        controller = _network(policy).controller
-        learned, fixed = trainable(controller.model)
-        value = controller.planner.terminal_value
+        learned, fixed = trainable(_model(policy))
+        value = _value(policy)
         return Learned(learned, None if value is None else value.layers), fixed
 
     def _with(self, policy: Policy, learned: Learned, fixed: Any) -> Policy:
         """The policy with these parameters."""
 
         def parts(p: Policy) -> Any:
-            controller = _network(p).controller
-            value = controller.planner.terminal_value
-            return (controller.model,) if value is None else (controller.model, value.layers)
+            value = _value(p)
+            return (_model(p),) if value is None else (_model(p), value.layers)
 
         model = eqx.combine(learned.model, fixed)
         return eqx.tree_at(parts, policy, (model,) if learned.value is None else (model, learned.value))
@@ -194,10 +192,9 @@ class PlanningAgent(Replaying):
     def _in_units_of(self, policy: Policy, steps: Step) -> Policy:
         """The policy with the moments of model and value moved on by a rollout."""
         sequences = to_sequences(policy, steps)
-        controller = _network(policy).controller
-        model = controller.model.scaled_by(sequences)
-        policy = eqx.tree_at(lambda p: _network(p).controller.model, policy, model)
-        value = controller.planner.terminal_value
+        model = _model(policy).scaled_by(sequences)
+        policy = eqx.tree_at(_model, policy, model)
+        value = _value(policy)
         if value is None:
             return policy
         states = states_along(model, sequences, jax.random.key(0))
@@ -208,7 +205,7 @@ class PlanningAgent(Replaying):
             value,
             (value.moments.update(x), jnp.maximum(size, 1e-6) / (1.0 - self.config.discount)),
         )
-        return eqx.tree_at(lambda p: _network(p).controller.planner.terminal_value, policy, value)
+        return eqx.tree_at(_value, policy, value)
 
     def _learn(
         self,
@@ -251,9 +248,8 @@ class PlanningAgent(Replaying):
         config, before = self.config, learner.updated
         key_draw, key_loss = jax.random.split(key)
         sequences = to_sequences(policy, self.spec.sample(replay, key_draw, config.batch_size).steps)
-        value = _network(policy).controller.planner.terminal_value
-        target = learner.target
-        if value is not None:  # the unit is today's, whenever the target was copied
+        value, target = _value(policy), learner.target
+        if value is not None and target is not None:  # the unit is today's, whenever the target was copied
             target = eqx.tree_at(lambda v: (v.moments, v.unit), target, (value.moments, value.unit))
         (_, info), grads = jax.value_and_grad(model_and_value_loss, has_aux=True)(
             before.params, fixed, value, target, sequences, key_loss, config
@@ -289,6 +285,13 @@ class PlanningAgent(Replaying):
         )
 
 
-def _network(policy: Policy) -> PlanningNetwork:
+def _model(policy: Policy) -> LearnedModel:
+    """What the policy plans in."""
     network: Any = policy.network
-    return network
+    return network.controller.model
+
+
+def _value(policy: Policy) -> StateValue | None:
+    """V at the end of its plans."""
+    network: Any = policy.network
+    return network.controller.planner.terminal_value
