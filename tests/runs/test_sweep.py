@@ -179,7 +179,7 @@ def test_mistakes_in_a_space_are_named_before_anything_is_trained(text, hint, tm
     assert not Path("s").exists()
 
 
-@pytest.mark.parametrize("algo", sorted(ALGORITHMS))
+@pytest.mark.parametrize("algo", sorted(set(ALGORITHMS) - {"world-model"}))  # which acts at random: its score is none
 def test_every_algorithm_has_a_space_that_fits(algo):
     known = {"sac": "pendulum-positions", "td3": "pendulum-positions", "instruct": "instructions"}
     run = default_config(known.get(algo, "t-maze"), algo)

@@ -11,6 +11,10 @@ from throughtime.agents.instruct import Instruct as Instruct
 from throughtime.agents.instruct_config import InstructConfig as InstructConfig
 from throughtime.agents.model_learner import WorldModelAgentConfig as WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig as NetworkConfig
+from throughtime.agents.planning import PlanningAgent as PlanningAgent
+from throughtime.agents.planning_config import PlanningConfig as PlanningConfig
+from throughtime.agents.planning_policy import PlanningNetwork as PlanningNetwork
+from throughtime.agents.planning_policy import planning_policy as planning_policy
 from throughtime.agents.policy import Policy as Policy
 from throughtime.agents.policy import PolicyState as PolicyState
 from throughtime.agents.ppo import PPO as PPO

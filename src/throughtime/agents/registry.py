@@ -9,6 +9,8 @@ from throughtime.agents.instruct import Instruct
 from throughtime.agents.instruct_config import InstructConfig
 from throughtime.agents.model_learner import ModelLearner, WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig
+from throughtime.agents.planning import PlanningAgent
+from throughtime.agents.planning_config import PlanningConfig
 from throughtime.agents.ppo import PPO
 from throughtime.agents.ppo_config import PPOConfig
 from throughtime.agents.r2d2 import R2D2
@@ -44,6 +46,13 @@ ALGORITHMS: dict[str, Algorithm] = {
     ),
     "td3": Algorithm(
         "TD3", TD3Config, TD3, "recurrent, deterministic actor, replay of sequences; continuous actions", SEPARATE
+    ),
+    "planner": Algorithm(
+        "planning in a world model",
+        PlanningConfig,
+        PlanningAgent,
+        "learns a world model from a replay of sequences and plans every action in it; any one action",
+        NetworkConfig(hidden_size=32),
     ),
     "world-model": Algorithm(
         "world model", WorldModelAgentConfig, ModelLearner, "learns to predict from random actions; any actions"

@@ -9,9 +9,10 @@ from jaxtyping import Array, Bool, Float
 
 from throughtime.agents.network import NetworkState
 from throughtime.core import select_rows
-from throughtime.envs import Box, Discrete
+from throughtime.envs import Box, Discrete, Space
 from throughtime.rl import ActionDistribution, Categorical, DiagonalGaussian, MultiCategorical
 from throughtime.world import LearnedModel
+from throughtime.world.planning.planner import within_bounds
 
 
 class Read(NamedTuple):
@@ -39,7 +40,9 @@ class WorldNetwork(eqx.Module):
         """Reads the observation and the previous action; see the class for what comes of it."""
         observation, encoded = jnp.split(x, [self.model.observation_size], axis=1)
         read: Read = state.actor
-        after = self.model.observe(read.model, self._action(encoded), observation, read.fresh)
+        after = self.model.observe(
+            read.model, decode_actions(self.model.action_space, encoded), observation, read.fresh
+        )
         B = x.shape[0]
         return NetworkState(Read(after, jnp.zeros(B, bool)), None), self._random(B), jnp.zeros(B)
 
@@ -58,17 +61,6 @@ class WorldNetwork(eqx.Module):
         state, (distribution, value) = jax.lax.scan(one, state, (xs, resets))
         return state, distribution, value
 
-    def _action(self, encoded: Float[Array, "B A"]) -> Array:
-        """Actions as a policy's input has them → as the environment takes them."""
-        space = self.model.action_space
-        if isinstance(space, Box):
-            return 0.5 * (space.high + space.low) + 0.5 * (space.high - space.low) * jnp.clip(encoded, -1.0, 1.0)
-        if isinstance(space, Discrete):
-            return jnp.argmax(encoded, axis=1).astype(jnp.int32)
-        ends = [sum(space.sizes[:k]) for k in range(1, len(space.sizes))]
-        parts = jnp.split(encoded, ends, axis=1)
-        return jnp.stack([jnp.argmax(part, axis=1) for part in parts], axis=1).astype(jnp.int32)
-
     def _random(self, batch_size: int) -> ActionDistribution:
         space = self.model.action_space
         if isinstance(space, Discrete):
@@ -77,3 +69,14 @@ class WorldNetwork(eqx.Module):
             zeros = jnp.zeros((batch_size, *space.shape))
             return DiagonalGaussian(zeros, zeros)
         return MultiCategorical(jnp.zeros((batch_size, sum(space.sizes))), space.sizes)
+
+
+def decode_actions(space: Space, encoded: Float[Array, "B A"]) -> Array:
+    """Previous actions as a policy's input has them → as the environment takes them."""
+    if isinstance(space, Box):
+        return within_bounds(space, encoded)
+    if isinstance(space, Discrete):
+        return jnp.argmax(encoded, axis=1).astype(jnp.int32)
+    ends = [sum(space.sizes[:k]) for k in range(1, len(space.sizes))]
+    parts = jnp.split(encoded, ends, axis=1)
+    return jnp.stack([jnp.argmax(part, axis=1) for part in parts], axis=1).astype(jnp.int32)

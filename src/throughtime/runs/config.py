@@ -12,6 +12,7 @@ from throughtime.agents import (
     DRQNConfig,
     InstructConfig,
     NetworkConfig,
+    PlanningConfig,
     PPOConfig,
     R2D2Config,
     RudderPPOConfig,
@@ -106,6 +107,7 @@ class RunConfig:
     world_model: WorldModelAgentConfig | None = None
     rudder_ppo: RudderPPOConfig | None = None
     instruct: InstructConfig | None = None
+    planner: PlanningConfig | None = None
 
     def __post_init__(self):
         chosen = algorithm(self.algo)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from throughtime.agents import PlanningNetwork
 from throughtime.agents.world_network import WorldNetwork
 from throughtime.core import ConfigError
 from throughtime.envs import Environment, Form, add_form
@@ -31,7 +32,7 @@ def _learned(checkpoint: str, sha256: str) -> Learned:
     del sha256
     run = load_run(checkpoint)
     network: Any = run.policy.network
-    if not isinstance(network, WorldNetwork):
+    if not isinstance(network, WorldNetwork | PlanningNetwork):
         raise ConfigError(
             f"{checkpoint} is of a run of {run.config.algo}.",
             "It has a policy and no world model.",

@@ -111,6 +111,14 @@ _SPACES: Mapping[str, Space] = {
         **{f"drqn.{name}": span for name, span in _Q_LEARNING.items()},
         "network.hidden_size": Range(choices=(32, 64, 128)),
     },
+    "planner": {
+        "planner.learning_rate": Range(3e-4, 1e-2, log=True),
+        "planner.updates": Range(choices=(10, 20, 40, 80)),
+        "planner.discount": Range(choices=(0.95, 0.98, 0.99, 0.995)),
+        "planner.exploration": Range(0.02, 0.4, log=True),
+        "planner.lookahead": Range(choices=(1, 2, 3, 4)),
+        "network.hidden_size": Range(choices=(16, 32, 64)),
+    },
 }
 
 

@@ -1,0 +1,63 @@
+"""What the agent with a world model measures in each iteration."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from throughtime.agents.off_policy import Played
+
+
+class Metrics(NamedTuple):
+    """Of one iteration. Learning figures are means over its gradient steps; 0 where none was taken."""
+
+    episodes: Array
+    episode_return: Array  # mean over the episodes that ended in this iteration, exploration included; NaN where none
+    episode_length: Array
+    observation_loss: Array  # negative log-likelihood of what was seen next, nats
+    reward_loss: Array
+    continuation_loss: Array  # cross-entropy, nats
+    dynamics_loss: Array  # KL of the latents, nats; 0 where there are none
+    value_loss: Array  # mean squared error, in the value's units
+    value_mean: Array  # of the searches that the value was fitted to, as a return
+    planned_value: Array  # mean return that plans promised in acting
+    gradient_norm: Array  # before clipping
+    updates: Array  # gradient steps taken
+    skipped_updates: Array  # gradient steps left out because their gradient was not finite
+    learning_rate: Array
+    replay_error: Array  # of the preflight; 0 in iterations without one
+
+
+def metrics_of(played: Played, infos: dict[str, Array], learning_rate: Array, replay_error: Array) -> Metrics:
+    """The metrics of one iteration.
+
+    Args:
+        played: what was acted.
+        infos: of each gradient step `[updates]`; those that were not "taken" are left out of the means.
+        learning_rate: `[]`.
+        replay_error: `[]`.
+    """
+    episodes = jnp.sum(played.steps.terminated | played.steps.truncated, dtype=jnp.int32)
+    taken = infos["taken"]
+    updates = jnp.sum(taken, dtype=jnp.float32)
+
+    def mean(name: str) -> Array:
+        return jnp.sum(jnp.where(taken, infos[name], 0.0)) / jnp.maximum(updates, 1.0)
+
+    return Metrics(
+        episodes=episodes,
+        episode_return=jnp.sum(played.ended_returns) / episodes.astype(jnp.float32),
+        episode_length=jnp.sum(played.ended_lengths).astype(jnp.float32) / episodes.astype(jnp.float32),
+        observation_loss=mean("observation"),
+        reward_loss=mean("reward"),
+        continuation_loss=mean("continuation"),
+        dynamics_loss=mean("dynamics"),
+        value_loss=mean("value"),
+        value_mean=mean("value_mean"),
+        planned_value=jnp.mean(played.said[1]),
+        gradient_norm=mean("gradient_norm"),
+        updates=updates,
+        skipped_updates=jnp.sum(infos["skipped"], dtype=jnp.int32),
+        learning_rate=learning_rate,
+        replay_error=replay_error,
+    )

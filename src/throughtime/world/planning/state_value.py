@@ -1,0 +1,102 @@
+"""The value of model states, learned by fitted value iteration in the model's own imagination.
+
+A search sees a few steps ahead; what lies beyond is the value of where it ends. That value is fitted to what searches
+from other states find, each with yesterday's value at its own end:
+
+    V(s) ← max_{a_0 … a_{k−1}} Σ_{h<k} γ^h (Π c) r_{h+1} + γ^k (Π c) V⁻(s_k)
+
+The states are those that the model was in along real experience; not a single real step is spent on it.
+
+References: Munos & Szepesvári 2008, "Finite-time bounds for fitted value iteration"; Hafner et al. 2020, "Dream to
+control" (arXiv 1912.01603), for values of latent states learned by imagining; Lowrey et al. 2019, "Plan online, learn
+offline" (arXiv 1811.01848), for a learned value at the end of a planner's horizon.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from throughtime.core import real_numbers
+from throughtime.memory import Readout
+from throughtime.rl import Moments
+from throughtime.world.model import WorldModel
+from throughtime.world.planning.sparse_sampling import SparseSampling
+
+
+class StateValue(eqx.Module):
+    """V of a model's states, from all the numbers in them: two tanh layers and a linear one.
+
+    It begins as zero everywhere. The network puts out units of `unit`, about the largest return there can be.
+    """
+
+    layers: tuple[Readout, ...]
+    moments: Moments  # of the states' numbers
+    unit: Float[Array, ""]
+
+    def __init__(self, model: WorldModel, width: int, key: PRNGKeyArray):
+        """A value of zero.
+
+        Args:
+            model: whose states.
+            width: hidden units of each layer.
+            key: for the random weights.
+        """
+        size = jax.eval_shape(lambda: numbers(model.start(1))).shape[1]
+        keys = jax.random.split(key, 3)
+
+        def zeros(*arguments: Any) -> Array:
+            key, shape, *rest = arguments
+            del key, rest
+            return jnp.zeros(shape)
+
+        self.layers = (
+            Readout(size, width, "tanh", key=keys[0]),
+            Readout(width, width, "tanh", key=keys[1]),
+            Readout(width, 1, initialiser=zeros, key=keys[2]),
+        )
+        self.moments, self.unit = Moments.create((size,)), jnp.ones(())
+
+    def in_units(self, x: Float[Array, "N F"]) -> Float[Array, " N"]:
+        """V / unit, of the states' numbers."""
+        x = jax.lax.stop_gradient(self.moments).standardise(x)
+        for layer in self.layers:
+            x = layer(x)
+        return x[:, 0]
+
+    def __call__(self, state: Any) -> Float[Array, " N"]:
+        """V of states, leaves `[N, ...]`."""
+        return self.in_units(numbers(state)) * jax.lax.stop_gradient(self.unit)
+
+
+def numbers(state: Any) -> Float[Array, "N F"]:
+    """All the numbers of model states side by side."""
+    return jnp.concatenate([real_numbers(leaf) for leaf in jax.tree.leaves(state)], axis=1)
+
+
+def value_targets(
+    model: WorldModel, value: StateValue, states: Any, key: PRNGKeyArray, *, discount: float, depth: int
+) -> Float[Array, " N"]:
+    """What a full search of `depth` steps with `value` at its end finds from each state; discrete actions.
+
+    Args:
+        model: imagines.
+        value: V⁻.
+        states: leaves `[N, ...]`.
+        key: of the imagined outcomes, one for each action.
+        discount: γ.
+        depth: k.
+
+    Returns:
+        V⁻ itself where the search found nothing finite.
+    """
+    search = SparseSampling(widths=(1,) * depth, discount=discount, terminal_value=value)
+
+    def one(state: Any, key: PRNGKeyArray) -> Float[Array, ""]:
+        return jnp.max(search.action_values(model, jax.tree.map(lambda x: x[None], state), key))
+
+    before = value(states)
+    found = jax.vmap(one)(states, jax.random.split(key, before.shape[0]))
+    return jax.lax.stop_gradient(jnp.where(jnp.isfinite(found), found, before))
