@@ -41,16 +41,18 @@ def test_unroll_is_step_by_step(sequences, memory):
     tower = tower_of(memory)
     start = tower.initial_state(B)
     start = start._replace(said=start.said + 0.3)
+    step = eqx.filter_jit(tower.step)
+    unroll = eqx.filter_jit(tower.unroll)
     for x in (xs, xs.at[..., :15].set(jnp.tile(jax.nn.one_hot(1, 5), 3))):
         state, rows = start, []
         for t in range(T):
             fresh = tower.initial_state(B)
             state = jax.tree.map(lambda a, b: jnp.where(resets[t][:, None], a, b), fresh, state)  # noqa: B023
-            state, y = tower.step(state, x[t])
+            state, y = step(state, x[t])
             rows.append(y)
-        after, ys = eqx.filter_jit(tower.unroll)(start, x, resets)
+        after, ys = unroll(start, x, resets)
         taps = jax.tree.map(lambda leaf: jnp.zeros((T, *leaf.shape)), start)
-        general, zs = tower.unroll(start, x, resets, taps)
+        general, zs = unroll(start, x, resets, taps)
         np.testing.assert_allclose(ys, jnp.stack(rows), atol=2e-6)
         np.testing.assert_allclose(zs, jnp.stack(rows), atol=2e-6)
         for a, b, c in zip(*(jax.tree.leaves(s) for s in (state, after, general)), strict=True):
@@ -78,18 +80,19 @@ def test_what_was_said_stays_until_the_next_episode(sequences):
     xs, resets, _ = sequences
     tower = tower_of()
     b = 2
-    assert not resets[6:9, b].any()
-    resets = resets.at[9, b].set(True)
+    resets = resets.at[6:9, b].set(False).at[9, b].set(True)
+    xs = xs.at[6:9, b, :15].set(0.0)
     xs = xs.at[9, b, :15].set(xs[5, b, :15])
+    run = eqx.filter_jit(lambda x: tower.unroll(tower.initial_state(B), x, resets)[1])
     for other in (jnp.roll(xs[5, b, :15], 5), jnp.full(15, jnp.nan)):
         changed = xs.at[5, b, :15].set(other)
-        run = eqx.filter_jit(lambda x: tower.unroll(tower.initial_state(B), x, resets)[1])
         same = np.isclose(run(xs), run(changed), atol=1e-7).all(axis=2)
         assert same[:5, b].all()
         assert not same[5:9, b].any()
         assert same[9:, b].all()
         assert np.delete(same, b, axis=1).all()
 
+    @eqx.filter_jit
     @eqx.filter_grad
     def gradient(tower):
         ys = tower.unroll(tower.initial_state(B), xs.at[5, b, :15].set(jnp.nan), resets)[1]
@@ -102,12 +105,12 @@ def test_a_memoryless_twin_forgets_the_sentence():
     env = make("instructions")
     policy = Policy(env, NetworkConfig(memory="none", hidden_size=8, encoder=(8,)), jax.random.key(0))
     keeps = Policy(env, NetworkConfig(hidden_size=8, encoder=(8,)), jax.random.key(0))
-    obs, _ = VectorEnvironment(env, 2).reset(jax.random.key(3))
+    obs, _ = jax.jit(VectorEnvironment(env, 2).reset)(jax.random.key(3))
     later = jnp.broadcast_to(obs[:1].at[:, :216].set(0.0), obs.shape)
     for p, differs in ((policy, False), (keeps, True)):
-        network = p.network
-        state, _, _ = network.step(network.initial_state(2), obs.at[:, 216:].set(obs[:1, 216:]))
-        _, distribution, _ = network.step(state, later)
+        step = eqx.filter_jit(p.network.step)
+        state, _, _ = step(p.network.initial_state(2), obs.at[:, 216:].set(obs[:1, 216:]))
+        _, distribution, _ = step(state, later)
         assert (not np.allclose(distribution.logits[0], distribution.logits[1], atol=1e-7)) == differs
 
 
@@ -133,7 +136,7 @@ def test_the_expert_leads_and_is_asked(agent, trained):
     assert int(fault.kind) == 0
     np.testing.assert_allclose(metrics.expert_share[:12], 0.5 ** np.arange(12), rtol=1e-5)
     assert (np.asarray(metrics.first_ratio_error[:12]) < 1e-5).all()
-    wanted = jax.vmap(agent.env.expert)(state.actors.environment)
+    wanted = jax.jit(jax.vmap(agent.env.expert))(state.actors.environment)
     np.testing.assert_array_equal(gathered.rollout.wanted[0], wanted)
 
 
@@ -142,7 +145,7 @@ def test_the_loss_is_the_cross_entropy_of_the_expert(agent, trained):
     _, gathered, (after, *_) = trained
     batch = gathered.sequences
     network = after.policy.network
-    _, distribution, values = network.unroll(batch.starts, batch.inputs, batch.resets)
+    _, distribution, values = eqx.filter_jit(network.unroll)(batch.starts, batch.inputs, batch.resets)
     logits = np.asarray(distribution.logits, np.float64)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     chosen = np.take_along_axis(log_p, np.asarray(batch.wanted)[..., None], -1)[..., 0]

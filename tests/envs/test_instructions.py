@@ -66,7 +66,7 @@ def test_nothing_that_is_held_out_is_in_training():
 
 def test_a_user_writes_an_instruction():
     env = make("instructions", instruction="Go to the red ball, then open the blue door.")
-    _, state = env.reset(jax.random.key(0))
+    _, state = jax.jit(env.reset)(jax.random.key(0))
     assert env.sentence(state).text == "go to the red ball, then open the blue door"
     with pytest.raises(ConfigError, match="Did you mean 'green'"):
         make("instructions", instruction="go to the gren ball")
@@ -227,7 +227,7 @@ def test_what_is_seen(played):
 def test_the_wrong_order_fails(text):
     """The agent stands before one of the two, and does its deed: right only where that clause is first."""
     env = make("instructions", instruction=text)
-    _, state = env.reset(jax.random.key(3))
+    _, state = jax.jit(env.reset)(jax.random.key(3))
     step = jax.jit(env.step_env)
 
     def facing(k):
@@ -265,14 +265,14 @@ def test_a_chunk_is_its_actions_one_after_the_other():
     """Also over the end of an episode; the planner's chunks come as far as its steps."""
     env = make("instructions")
     chunks = Chunks(env, 3)
-    _, state = chunks.reset(jax.random.key(1))
+    _, state = jax.jit(chunks.reset)(jax.random.key(1))
     step, chunk, plan = jax.jit(env.step_env), jax.jit(chunks.step_env), jax.jit(chunks.expert)
-    params = env.default_params
+    params, one = env.default_params, jax.jit(env.expert)
     for _ in range(30):
         actions = plan(state)
         single, total, ended = state, 0.0, False
         for action in actions:
-            assert int(env.expert(single)) == int(action)
+            assert int(one(single)) == int(action)
             obs, single, reward, ended, _ = step(KEY, single, action, params)
             total += float(reward)
             if ended:

@@ -43,7 +43,7 @@ class Projected(NamedTuple):
     """One input: the sentence's slots, whether there is a sentence, and the rest of it."""
 
     said: Float[Array, "*batch C"]
-    says: Bool[Array, "*batch"]
+    says: Float[Array, "*batch"]  # 1 or 0: a number, for it has to have a (zero) cotangent
     rest: Float[Array, "*batch R"]
 
 
@@ -133,12 +133,12 @@ class InstructedTower(Tower):
         lead = x.shape[:-1]
         words, says = x[..., : S * V], jnp.any(x[..., : S * V] != 0, axis=-1)
         said = self.reader(words.reshape(-1, S, V), says.reshape(-1)).reshape(*lead, -1)
-        return Projected(said, says, x[..., S * V :])
+        return Projected(said, says.astype(x.dtype), x[..., S * V :])
 
     def advance(self, state: InstructedState, projected: Projected) -> tuple[InstructedState, Any]:
         """Keeps the sentence, sees by it, and lets the memory go on."""
         before = state.said if self.keeps else jnp.zeros_like(state.said)
-        said = select_rows(projected.says, projected.said, before)
+        said = select_rows(projected.says > 0, projected.said, before)
         memory, hidden = self.memory.advance(state.memory, self.memory.project(self._see(said, projected.rest)))
         return InstructedState(said, memory), hidden
 
@@ -153,7 +153,7 @@ class InstructedTower(Tower):
     def gate_activations(self, state: InstructedState, projected: Projected) -> dict[str, Float[Array, "B H"]]:
         """The memory's."""
         before = state.said if self.keeps else jnp.zeros_like(state.said)
-        said = select_rows(projected.says, projected.said, before)
+        said = select_rows(projected.says > 0, projected.said, before)
         return self.memory.gate_activations(state.memory, self.memory.project(self._see(said, projected.rest)))
 
     def unroll(
@@ -177,7 +177,7 @@ class InstructedTower(Tower):
         if not self.keeps:
             return said
         steps = jnp.arange(T, dtype=jnp.int32)[:, None]
-        last = jax.lax.cummax(jnp.where(projected.says | resets, steps, -1), axis=0)
+        last = jax.lax.cummax(jnp.where((projected.says > 0) | resets, steps, -1), axis=0)
         kept = jnp.take_along_axis(said, jnp.maximum(last, 0)[..., None], axis=0)
         return select_rows(last < 0, jnp.broadcast_to(before[None], kept.shape), kept)
 
