@@ -255,7 +255,8 @@ class ModelLearner:
         actors = self._actors(policy, environment, observation)
         rate = cosine(config.learning_rate, (iteration + 1) * config.updates, total * config.updates)
         skipped = training.guard.skipped - state.training.guard.skipped
-        metrics = Metrics(*self._episodes(played), *losses, skipped, rate)
+        episodes, returns, lengths = self._episodes(played)
+        metrics = Metrics(episodes, returns, lengths, *losses, skipped, rate)
         return ModelLearnerState(policy, training, actors, kept, key, iteration + 1), metrics, fault
 
     def learning(self, state: ModelLearnerState) -> Learning:

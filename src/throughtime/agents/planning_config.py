@@ -120,8 +120,14 @@ class PlanningConfig(WorldModelConfig):
             planner = UCT(self.simulations, self.horizon, self.discount, value)
         else:
             method = CrossEntropy if isinstance(space, Box) else CategoricalCrossEntropy
-            sizes = {"horizon": self.horizon, "candidates": self.candidates, "elites": self.elites}
-            planner = method(**sizes, iterations=self.rounds, discount=self.discount, terminal_value=value)
+            planner = method(
+                horizon=self.horizon,
+                candidates=self.candidates,
+                elites=self.elites,
+                iterations=self.rounds,
+                discount=self.discount,
+                terminal_value=value,
+            )
         planner.check(space)
         return planner
 

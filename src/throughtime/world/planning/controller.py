@@ -77,8 +77,9 @@ class Controller(eqx.Module):
         def one(state: ControllerState, action: Array, observation: Array) -> tuple[ControllerState, Planned]:
             key = jax.random.fold_in(jax.random.key(self.seed), _digest(observation))
             key_read, key_plan = jax.random.split(key)
-            row = jax.tree.map(lambda x: x[None], (state.model, action, observation, state.fresh))
-            known = self.model.observe(*row, key_read)
+            row: Any = jax.tree.map(lambda x: x[None], (state.model, action, observation, state.fresh))
+            before, led_here, seen, fresh = row
+            known = self.model.observe(before, led_here, seen, fresh, key_read)
             planned = self.planner(self.model, known, state.plan, key_plan)
             model = jax.tree.map(lambda x: x[0], known)
             return ControllerState(model, planned.plan, jnp.zeros((), bool)), planned
