@@ -7,7 +7,7 @@ from throughtime.agents.agent import policy_key as policy_key
 from throughtime.agents.continuous_config import SACConfig as SACConfig
 from throughtime.agents.continuous_config import TD3Config as TD3Config
 from throughtime.agents.flow import Microscope as Microscope
-from throughtime.agents.model_learner import WorldModelAgentConfig as WorldModelAgentConfig
+from throughtime.agents.model_learner_config import WorldModelAgentConfig as WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig as NetworkConfig
 from throughtime.agents.policy import Policy as Policy
 from throughtime.agents.policy import PolicyState as PolicyState

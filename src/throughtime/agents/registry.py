@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from throughtime.agents.agent import Agent, AlgorithmConfig
 from throughtime.agents.continuous_config import SACConfig, TD3Config
-from throughtime.agents.model_learner import ModelLearner, WorldModelAgentConfig
+from throughtime.agents.model_learner import ModelLearner
+from throughtime.agents.model_learner_config import WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.ppo import PPO
 from throughtime.agents.ppo_config import PPOConfig

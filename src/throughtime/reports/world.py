@@ -52,7 +52,7 @@ class WorldReport:
         """The same as plain values."""
 
         def plain(calibration: Calibration) -> dict[str, Any]:
-            rows = zip(calibration.said.tolist(), calibration.came.tolist(), calibration.count.tolist(), strict=True)
+            rows = zip(calibration.said.tolist(), calibration.came.tolist(), calibration.steps.tolist(), strict=True)
             return {"error": calibration.error, "bins": [{"said": s, "came": c, "steps": n} for s, c, n in rows]}
 
         return {
@@ -111,7 +111,7 @@ def calibration_figure(reward: Calibration, continuation: Calibration, *, narrow
         low, high = min(found.said.min(), found.came.min()), max(found.said.max(), found.came.max())
         room = 0.08 * (high - low) or 0.1
         axes.plot([low - room, high + room], [low - room, high + room], color=GREY, linewidth=1, linestyle="--")
-        axes.scatter(found.said, found.came, s=12 + 120 * found.count / found.count.sum(), color=colour, zorder=3)
+        axes.scatter(found.said, found.came, s=12 + 120 * found.steps / found.steps.sum(), color=colour, zorder=3)
         axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room))
         axes.grid()
         axes.tick_params(axis="both", length=0)
@@ -131,7 +131,7 @@ def episode_figure(episode: SideBySide, labels: Sequence[str], *, narrow: bool =
     """One episode, real and imagined: the numbers of the observation that vary most, the reward, the continuation."""
     vary = np.argsort(-episode.observations.std(axis=0), kind="stable")[:SHOWN]
     vary = [int(i) for i in sorted(vary) if episode.observations[:, i].std() > 1e-6]
-    panels: list[tuple[str, Float[np.ndarray, " L"] | None, Float[np.ndarray, " L"]]] = [
+    panels: list[tuple[str, Float[np.ndarray, " L"], Float[np.ndarray, " L"]]] = [
         (labels[i], episode.observations[:, i], episode.imagined[:, i]) for i in vary
     ]
     panels += [("reward", episode.rewards, episode.imagined_rewards)]

@@ -28,18 +28,18 @@ class Calibration(NamedTuple):
 
     said: Float[np.ndarray, " N"]
     came: Float[np.ndarray, " N"]
-    count: Int[np.ndarray, " N"]
+    steps: Int[np.ndarray, " N"]
 
     @property
     def error(self) -> float:
         """Mean |said − came| over all steps (expected calibration error)."""
-        return float(np.average(np.abs(self.said - self.came), weights=self.count))
+        return float(np.average(np.abs(self.said - self.came), weights=self.steps))
 
 
 class SideBySide(NamedTuple):
     """One real episode, and the same actions imagined from its first observation on."""
 
-    actions: Array  # [L, ...]
+    actions: Any  # [L, ...]
     observations: Float[np.ndarray, "L O"]  # o_1 … o_L
     imagined: Float[np.ndarray, "L O"]  # means over particles
     rewards: Float[np.ndarray, " L"]

@@ -10,7 +10,7 @@ probability that the episode does not *terminate* with this step. A truncation i
 """
 
 from abc import abstractmethod
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,8 +21,6 @@ from throughtime.core import ConfigError, NonFiniteError
 from throughtime.envs import Environment, Space
 from throughtime.rl import Moments
 from throughtime.world.data import Kind, Sequences
-
-State = TypeVar("State")
 
 
 class Rollout(NamedTuple):
@@ -60,12 +58,12 @@ class WorldModel(eqx.Module):
     @abstractmethod
     def observe(
         self,
-        state: State,
+        state: Any,
         action_tm1: Array,
         observation_t: Float[Array, "B O"],
         reset_t: Bool[Array, " B"],
         key: PRNGKeyArray | None = None,
-    ) -> State:
+    ) -> Any:
         """Reads what happened: the action that led here, and what is seen here.
 
         Args:
@@ -82,8 +80,8 @@ class WorldModel(eqx.Module):
 
     @abstractmethod
     def imagine(
-        self, state: State, action_t: Array, key: PRNGKeyArray | None = None
-    ) -> tuple[State, Float[Array, " B"], Float[Array, " B"]]:
+        self, state: Any, action_t: Array, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, Float[Array, " B"], Float[Array, " B"]]:
         """One step without looking.
 
         Args:
@@ -97,10 +95,10 @@ class WorldModel(eqx.Module):
         """
 
     @abstractmethod
-    def decode(self, state: State, key: PRNGKeyArray | None = None) -> Float[Array, "B O"]:
+    def decode(self, state: Any, key: PRNGKeyArray | None = None) -> Float[Array, "B O"]:
         """An observation in a state: drawn with a key, else the most probable one (a mean, a class)."""
 
-    def open_loop(self, state: State, actions: Array, key: PRNGKeyArray | None = None) -> tuple[State, Rollout]:
+    def open_loop(self, state: Any, actions: Array, key: PRNGKeyArray | None = None) -> tuple[Any, Rollout]:
         """Imagines along given actions.
 
         Args:
