@@ -9,7 +9,7 @@ from throughtime.agents.continuous_config import TD3Config as TD3Config
 from throughtime.agents.flow import Microscope as Microscope
 from throughtime.agents.instruct import Instruct as Instruct
 from throughtime.agents.instruct_config import InstructConfig as InstructConfig
-from throughtime.agents.model_learner import WorldModelAgentConfig as WorldModelAgentConfig
+from throughtime.agents.model_learner_config import WorldModelAgentConfig as WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig as NetworkConfig
 from throughtime.agents.planning import PlanningAgent as PlanningAgent
 from throughtime.agents.planning_config import PlanningConfig as PlanningConfig

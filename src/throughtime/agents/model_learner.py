@@ -5,8 +5,7 @@ sequences, and takes `updates` gradient steps on sequences drawn from all that a
 random. What the run is for is its model: to dream in (`world:RUN`), and to plan in.
 """
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,67 +13,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from throughtime.agents.agent import Learning, Words, policy_key, run_iterations
+from throughtime.agents.model_learner_config import WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
 from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, Fault, find_fault
 from throughtime.agents.rollout import Actors
 from throughtime.agents.world_network import WorldNetwork
-from throughtime.core import ConfigError, did_you_mean
+from throughtime.core import ConfigError
 from throughtime.envs import Environment, HostEnvironment, VectorEnvironment
 from throughtime.gradients import Guard, parameter_names
-from throughtime.world import BEHAVIOURS, MemoryConfig, Sequences, WorldModelConfig, build_model, observation_kind
+from throughtime.world import BEHAVIOURS, MemoryConfig, Sequences, build_model, observation_kind
 from throughtime.world.data import play
 from throughtime.world.learning import Training, cosine, learn_step, start_training
-
-
-@dataclass(frozen=True)
-class WorldModelAgentConfig(WorldModelConfig):
-    """A world model, and how it learns."""
-
-    num_envs: int = 100
-    """Environments stepped together (B)."""
-    rollout_length: int = 100
-    """Steps of each environment in one iteration, from the start of an episode (T); also of a sequence learned from."""
-    discount: float = 0.99
-    """γ, for planners; learning knows none."""
-    behaviour: Literal["uniform", "varied"] = "varied"
-    """Random actions: uniform, or by probabilities that each episode draws for itself."""
-    updates: int = 100
-    """Gradient steps an iteration."""
-    batch_size: int = 64
-    """Sequences a gradient step."""
-    replay_steps: int = 1_000_000
-    """Environment steps that are kept; rounded down to whole iterations."""
-    learning_rate: float = 3e-3
-    """Adam's, at the start; lowered to zero along a cosine."""
-    gradient_clip: float = 1.0
-    """Threshold of clipping by global norm."""
-    max_skipped_updates: int = 10
-    """Updates with a NaN or infinite gradient are skipped; so many of them in a row stop the run."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.behaviour not in BEHAVIOURS:
-            raise ConfigError(f"behaviour = {self.behaviour!r}", "", did_you_mean(self.behaviour, BEHAVIOURS))
-        for name in ("num_envs", "rollout_length", "updates", "batch_size", "max_skipped_updates"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} = {getattr(self, name)}", "It has to be at least 1.")
-        for name in ("learning_rate", "gradient_clip"):
-            if not 0.0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} = {getattr(self, name)}", "It has to be positive.")
-        if not 0.0 <= self.discount <= 1.0:
-            raise ConfigError(f"discount = {self.discount}", "It has to lie between 0.0 and 1.0.")
-        if self.replay_steps < self.num_envs * self.rollout_length:
-            raise ConfigError(
-                f"replay_steps = {self.replay_steps} is less than one iteration.",
-                f"An iteration has num_envs · rollout_length = {self.num_envs * self.rollout_length} steps.",
-                "Raise replay_steps, or lower num_envs or rollout_length.",
-            )
-
-    @property
-    def world_model(self) -> WorldModelConfig:
-        """The model's settings alone."""
-        return WorldModelConfig(**{f.name: getattr(self, f.name) for f in fields(WorldModelConfig)})
 
 
 class Metrics(NamedTuple):
@@ -255,8 +205,16 @@ class ModelLearner:
         actors = self._actors(policy, environment, observation)
         rate = cosine(config.learning_rate, (iteration + 1) * config.updates, total * config.updates)
         skipped = training.guard.skipped - state.training.guard.skipped
-        episodes, returns, lengths = self._episodes(played)
-        metrics = Metrics(episodes, returns, lengths, *losses, skipped, rate)
+        metrics = Metrics(
+            *self._episodes(played),
+            loss=losses.total,
+            observation_loss=losses.observation,
+            reward_loss=losses.reward,
+            continuation_loss=losses.continuation,
+            dynamics_loss=losses.dynamics,
+            skipped_updates=skipped,
+            learning_rate=rate,
+        )
         return ModelLearnerState(policy, training, actors, kept, key, iteration + 1), metrics, fault
 
     def learning(self, state: ModelLearnerState) -> Learning:

@@ -7,7 +7,8 @@ from throughtime.agents.agent import Agent, AlgorithmConfig
 from throughtime.agents.continuous_config import SACConfig, TD3Config
 from throughtime.agents.instruct import Instruct
 from throughtime.agents.instruct_config import InstructConfig
-from throughtime.agents.model_learner import ModelLearner, WorldModelAgentConfig
+from throughtime.agents.model_learner import ModelLearner
+from throughtime.agents.model_learner_config import WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.planning import PlanningAgent
 from throughtime.agents.planning_config import PlanningConfig

@@ -77,6 +77,7 @@ ADAM = optax.scale_by_adam()
 
 def start_training(model: LearnedModel) -> tuple[Training, LearnedModel]:
     """A training that has not begun, and the part of the model that it leaves alone."""
+    learned: Any
     learned, fixed = trainable(model)
     return Training(learned, ADAM.init(learned), Guard.create(learned, 1)), fixed
 
@@ -168,7 +169,8 @@ def fit(
         check_guard(training, config)
         if progress is not None:
             progress(min(first + CHUNK, config.updates), jax.device_get(losses))
-    return eqx.combine(training.learned, fixed)
+    learned: Any = eqx.combine(training.learned, fixed)
+    return learned
 
 
 def check_guard(training: Training, config: LearningConfig) -> None:

@@ -10,7 +10,7 @@ probability that the episode does not *terminate* with this step. A truncation i
 """
 
 from abc import abstractmethod
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
