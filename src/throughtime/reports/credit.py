@@ -33,7 +33,8 @@ def credit_section(found: CreditFound) -> str:
         caption = (
             f"{found.label}: of the stored episodes the one in which a step was paid most beyond what it is paid "
             "on average. It is named by the action before it, and what was seen then and at no other step. The first "
-            "step is paid what is expected of any episode. Both sum to the same return."
+            "step is paid what is expected of any episode, beyond the frame where there is an arrow. Both sum to the "
+            "same return."
         )
         parts.append(figure(wide, narrow, caption))
     return section("Who earned the reward", *parts)
@@ -93,7 +94,9 @@ def credit_figure(episode: CreditEpisode, *, narrow: bool = False) -> str:
             axes = axes_at(figure, left, y, width - left - right, panel)
             axes.axhline(0, color=GREY, linewidth=0.8)
             axes.bar(np.arange(L), rewards, width=0.8, color=colour, linewidth=0)
-            low, high = min(0.0, float(rewards.min())), max(0.0, float(rewards.max()))
+            # What is expected of any episode is paid at the first step: beside it all else would be flat.
+            framed = rewards[1:] if episode.action[0] else rewards
+            low, high = min(0.0, float(framed.min())), max(0.0, float(framed.max()))
             room = 0.12 * (high - low) or 1.0
             axes.set(xlim=(-1, L), ylim=(low - room, high + room))
             axes.grid(axis="y")
@@ -107,6 +110,8 @@ def credit_figure(episode: CreditEpisode, *, narrow: bool = False) -> str:
             text_at(figure, width - right, y - 26, f"sum {total}", ha="right", color=GREY, size=12)
             if i == 0:
                 continue
+            if float(rewards[0]) > high + room:
+                text_at(figure, left + 16, y + 10, f"{rewards[0]:.1f} ↑", color=GREY, size=11)
             marks = [(*episode.action, INK), *((t, text, GREY) for t, text in episode.events)]
             for t, text, ink in marks:
                 x = left + (t + 1) / (L + 1) * (width - left - right)
