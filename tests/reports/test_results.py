@@ -111,7 +111,7 @@ def test_a_bar_is_reached_where_every_seed_reaches_it(markdown, folder):
     more = results_markdown(
         collect("t", cells(replace(GRID, environments=environments, seeds=(0, 1, 2, 3, 4, 5))), folder, "c")
     )
-    assert rows_of(more, "Bars")["tiger"][3:5] == ["5 of 6", "no"]  # one seed is still to come
+    assert rows_of(more, "Bars")["tiger"][3:5] == ["5 of 6", "not yet"]  # one seed is still to come
 
 
 def test_over_all_tasks_returns_are_shares_of_the_way_from_memoryless_to_optimal(markdown):
@@ -204,5 +204,5 @@ def test_nothing_finished_is_a_page_too(tmp_path):
     results = collect("Empty", cells(GRID), tmp_path, "c")
     text = results_markdown(results)
     assert text.count("No run is finished.") == 3
-    assert rows_of(text, "Bars")["t-maze"][:5] == ["≥ 0.990", "none yet", "–", "–", "no"]
+    assert rows_of(text, "Bars")["t-maze"][:5] == ["≥ 0.990", "none yet", "–", "–", "not yet"]
     write_results_page(results, tmp_path / "results.html")

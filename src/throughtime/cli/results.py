@@ -82,7 +82,8 @@ def run(argv: list[str]) -> int:
     if wanted and not arguments.tables_only:
         outcomes, signal = _train(wanted, arguments, output)
     failures = [(o.job.label, o.message) for o in outcomes if o.status == "failed"]
-    command = shlex.join(["throughtime", "results", *argv])
+    # The same command goes on: whoever repeats it wants the trainings, too.
+    command = shlex.join(["throughtime", "results", *(word for word in argv if word != "--tables-only")])
     results = collect(grid.title, found, out, command, failures=failures, mmer=grid.mmer)
     text = results_markdown(results)
     with atomic_write(out / MARKDOWN_FILE) as file:

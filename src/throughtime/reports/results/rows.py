@@ -22,7 +22,8 @@ NOTES = (
     "Published numbers are as their sources give them; budgets and machines differ.",
 )
 BAR_NOTE = (
-    "A bar is reached where the final policy of every seed reaches it; memoryless policies are not measured by it."
+    "A bar is reached where the final policy of every seed reaches it, and not yet where some are still to be trained; "
+    "memoryless policies are not measured by it."
 )
 MMER_NOTE = (
     "MMER is POPGym's metric: the maximum over epochs of 65,536 steps of the mean return of training episodes, "
@@ -97,7 +98,7 @@ def bar_rows(results: Results) -> tuple[list[str], list[list[str]]]:
             continue
         entries = [entry for entry in task.entries if entry.role not in ("memoryless", "state")]
         if not entries:
-            found.append([task.title, f"≥ {formatter([task.bar])(task.bar)}", "none yet", "–", "–", "no", "", ""])
+            found.append([task.title, f"≥ {formatter([task.bar])(task.bar)}", "none yet", "–", "–", "not yet", "", ""])
         for entry in entries:
             show = formatter([task.bar, *entry.returns])
             count, seeds = entry.reaching(task.bar), len(entry.runs) + entry.missing
@@ -108,7 +109,7 @@ def bar_rows(results: Results) -> tuple[list[str], list[list[str]]]:
                     entry.label,
                     ", ".join(show(float(value)) for value in entry.returns),
                     f"{count} of {seeds}",
-                    "yes" if count == seeds else "no",
+                    "yes" if count == seeds else "not yet" if count == len(entry.runs) else "no",
                     f"{entry.steps:,}",
                     f"{entry.seconds:,.0f}",
                 ]
