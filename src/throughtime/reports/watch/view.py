@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Real
 
 from throughtime.envs import COLOURS, Box, Discrete, Environment
+from throughtime.envs.base import mask_size
 from throughtime.reports.numbers import shorten
 from throughtime.reports.watch.frame import WIDTH, Frame, Line, Span, bar, signed_bar
 from throughtime.runs import EpisodeRecord
@@ -87,10 +88,11 @@ class _Scales:
 
 
 def _observation(record: EpisodeRecord, env: Environment, t: int, scales: _Scales) -> Iterator[Line]:
-    seen = record.observations[t]
-    labels = env.observation_labels
+    seen, labels = record.observations[t], env.observation_labels
+    if masked := mask_size(env):  # an action mask is told by the probabilities of the actions
+        seen, labels = seen.reshape(-1)[:-masked], labels[:-masked]
     if seen.size <= MOST_BARS:
-        for label, value, scale in zip(labels, seen.ravel(), scales.observation, strict=True):
+        for label, value, scale in zip(labels, seen.ravel(), scales.observation[: seen.size], strict=True):
             yield _row(label, float(value), float(scale), BLUE)
         return
     limit = float(scales.observation.max())
