@@ -1,6 +1,7 @@
 """Agents in an environment with action masks: what is forbidden is never done, and what is learned knows of it."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -225,69 +226,72 @@ def test_gradients_are_finite_where_one_action_is_left():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_random_exploration_is_uniform_over_what_is_allowed():
-    agent = R2D2(Gates(), R2D2_CONFIG, SMALL)
-    policy, env = agent.fresh_policy(jax.random.key(0)), VectorEnvironment(Gates(), 8)
+@pytest.fixture(scope="module")
+def explored():
+    """Random exploration of a policy without memory, so that inputs can be read one by one: (agent, policy, played)."""
+    config = replace(R2D2_CONFIG, burn_in=0, discount=0.9, rescale=False)
+    agent = R2D2(Gates(), config, NetworkConfig(memory="none", encoder=(6,)))
+    policy = agent.fresh_policy(jax.random.key(0))
 
-    def choose(distribution, noise):
-        return explore(distribution, noise, epsilon=jnp.ones(8))
+    @quick_jit
+    def run():
+        actors = start(policy, agent.environments, jax.random.key(3))
+        choose = partial(explore, epsilon=jnp.ones(4))
+        return play(policy, agent.environments, actors, jax.random.key(1), choose, length=400, period=4)[1]
 
-    actors = start(policy, env, jax.random.key(0))
-    _, played = quick_jit(lambda a: play(policy, env, a, jax.random.key(1), choose, length=400, period=4))(actors)
-    assert played.steps.reward.min() >= 0
-    mask, action = np.asarray(played.steps.observation[..., 2:]).reshape(-1, 5), np.asarray(played.steps.action).ravel()
-    alone = (mask == [1, 0, 1, 0, 0]).all(axis=1)
-    assert abs((action[alone] == 2).mean() - 0.5) < 4 * 0.5 / np.sqrt(alone.sum())
+    return agent, policy, run()
+
+
+def test_random_exploration_is_uniform_over_what_is_allowed(explored):
+    steps = explored[2].steps
+    assert steps.reward.min() >= 0
+    mask, action = np.asarray(steps.observation[..., 2:]), np.asarray(steps.action)
+    first, chance = mask.argmax(axis=-1) == action, 1 / mask.sum(axis=-1)
+    assert abs((first - chance).sum()) < 4 * np.sqrt((chance * (1 - chance)).sum())
 
 
 @pytest.mark.parametrize("double", [True, False])
-def test_targets_bootstrap_from_allowed_actions_alone(double):
-    """Against NumPy, from the same networks' Q-values without masks; no memory, so that inputs can be read alone."""
-    config = replace(R2D2_CONFIG, double=double, burn_in=0, discount=0.9, rescale=False)
-    agent = R2D2(Gates(), config, NetworkConfig(memory="none", encoder=(6,)))
-    policy = agent.fresh_policy(jax.random.key(0))
+def test_targets_bootstrap_from_allowed_actions_alone(explored, double):
+    """Against NumPy, from the same networks' Q-values without masks."""
+    agent, policy, played = explored
+    config = replace(agent.config, double=double)
     online, target = randomised(policy.network, 1.0, 0), randomised(policy.network, 1.0, 1)
-    env = agent.environments
-    actors = start(policy, env, jax.random.key(3))
-
-    def choose(distribution, noise):
-        return explore(distribution, noise, epsilon=jnp.ones(4))
-
-    _, played = quick_jit(lambda a: play(policy, env, a, jax.random.key(1), choose, length=32, period=4))(actors)
-    steps = played.steps
+    steps = jax.tree.map(lambda x: x[:32], played.steps)
     first: Start = jax.tree.map(lambda x: x[0], played.starts)
-    batch = burn_in(policy, online, target, first, steps, 0)
-    resets = jnp.zeros(steps.reset.shape, bool)
 
-    def raw(network, xs):
-        free = jax.tree.map(lambda x: x, network)
-        object.__setattr__(free, "mask", None)
-        return np.asarray(free.unroll_q(free.initial_state(4), xs, resets)[1], np.float64)
+    @quick_jit
+    def said():
+        batch = burn_in(policy, online, target, first, steps, 0)
+        q = online.unroll_q(batch.start, batch.inputs, steps.reset)[1]
+        raw = [
+            unmasked(network).unroll_q(batch.start, xs, jnp.zeros_like(steps.reset))[1]
+            for network in (online, target)
+            for xs in (batch.inputs, batch.finals)
+        ]
+        return targets(q, online, target, batch, config), raw
 
-    said = np.asarray(
-        quick_jit(
-            lambda: targets(online.unroll_q(batch.start, batch.inputs, steps.reset)[1], online, target, batch, config)
-        )()
-    )
+    made, (*online_q, at_inputs, at_finals) = jax.tree.map(np.asarray, said())
     finals = np.asarray(steps.truncated)[..., None]
-    mask = np.where(finals, steps.final_observation[..., 2:], np.roll(steps.observation[..., 2:], -1, axis=0)) > 0.5
-    chosen, valued = (
-        np.where(mask, np.where(finals, raw(n, batch.finals), np.roll(raw(n, batch.inputs), -1, axis=0)), -np.inf)
-        for n in (online if double else target, target)
-    )
+
+    def following(inputs, finally_):
+        return np.where(finals, finally_, np.roll(inputs, -1, axis=0))
+
+    mask = following(steps.observation[..., 2:], steps.final_observation[..., 2:]) > 0.5
+    valued = np.where(mask, following(at_inputs, at_finals), -np.inf)
+    chosen = np.where(mask, following(*online_q), -np.inf) if double else valued
     best = np.take_along_axis(valued, chosen.argmax(axis=-1)[..., None], axis=-1)[..., 0]
     reward, terminated, truncated = (np.asarray(x) for x in (steps.reward, steps.terminated, steps.truncated))
     expected = np.zeros((31, 4))
     for t, b in np.ndindex(31, 4):
-        G, weight = 0.0, 1.0
-        for k in range(t, min(t + config.n_step, 31)):
+        G, weight, last = 0.0, 1.0, min(t + config.n_step, 31) - 1
+        for k in range(t, last + 1):
             G, weight = G + weight * reward[k, b], weight * 0.9
-            if terminated[k, b] or truncated[k, b] or k == min(t + config.n_step, 31) - 1:
+            if terminated[k, b] or truncated[k, b] or k == last:
                 G += 0.0 if terminated[k, b] else weight * best[k, b]
                 break
         expected[t, b] = G
     assert truncated[:-1].any()
-    assert_allclose(said, expected, rtol=1e-4, atol=1e-4)
+    assert_allclose(made, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_several_actions_side_by_side_are_masked_each():

@@ -229,7 +229,7 @@ class Masked(gymnasium.Env):
             return self.mask[1:]
         if self.how == "empty" and self.t == 2:
             return np.zeros_like(self.mask)
-        return self.mask.astype(np.int8) if self.where == "info" else self.mask
+        return self.mask if self.where == "method" else self.mask.astype(np.int8)
 
     def _shown(self):
         parts = [self.np_random.permutation(np.arange(n) < self.np_random.integers(1, n)) for n in self.sizes]

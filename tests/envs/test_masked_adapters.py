@@ -20,6 +20,7 @@ from throughtime.envs import (
     to_gymnasium,
 )
 from throughtime.envs.moment import Moment
+from throughtime.proof.memcheck import check_environment
 
 MASKED = f"{own.FILE}:Masked"
 B, T = 3, 25
@@ -134,13 +135,17 @@ def test_continuous_actions_have_no_masks():
         make("gym:Pendulum-v1", masks="info")
 
 
-def test_hidden_numbers_are_left_out():
+@pytest.mark.parametrize(
+    ("name", "hide", "shown"), [("gym:CartPole-v1", "1, 3", [0, 2]), ("gym:LunarLander-v3", "2,3,5", [0, 1, 4, 6, 7])]
+)
+def test_hidden_numbers_are_left_out(name, hide, shown):
     """sb3's NoVel: the same steps without the velocities."""
-    whole, hidden = make("gym:CartPole-v1"), make("gym:CartPole-v1", hide="1, 3")
-    assert hidden.observation_labels == ("observation 0", "observation 2")
-    push = lambda obs: np.zeros(B)  # noqa: E731
-    for full, part in zip(played(whole, push)[:2], played(hidden, push)[:2], strict=True):
-        np.testing.assert_array_equal(full[..., [0, 2]], part)
+    if "Lander" in name:
+        pytest.importorskip("Box2D")
+    whole, hidden = make(name), make(name, hide=hide)
+    assert hidden.observation_labels == tuple(f"observation {i}" for i in shown)
+    for full, part in zip(*(played(env, lambda obs: np.zeros(B))[:2] for env in (whole, hidden)), strict=True):
+        np.testing.assert_array_equal(full[..., shown], part)
 
 
 def test_to_gymnasium_tells_masks_in_sb3_contribs_way():
@@ -161,6 +166,12 @@ def test_to_gymnasium_tells_masks_in_sb3_contribs_way():
     np.testing.assert_array_equal(info["action_mask"], obs[:, 1:])
     assert not hasattr(to_gymnasium(make("t-maze")), "action_masks")
     assert isinstance(env, gymnasium.Env)
+
+
+@pytest.mark.parametrize("options", [{}, {"where": "observation"}, {"where": "method", "several": True}, {"where": ""}])
+def test_memcheck_takes_allowed_actions(options):
+    findings = check_environment(lambda: own.Masked(**options), steps=100)
+    assert bool(findings.broken) == (options == {"where": ""})  # where nothing tells what is forbidden, it raises
 
 
 def test_a_step_is_drawn_with_what_is_allowed():

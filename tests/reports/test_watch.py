@@ -118,6 +118,22 @@ def test_a_gif_plays_every_frame_and_holds_the_last(film, tmp_path):
     assert all({0xFFFFFF, 0x0072B2} <= seen for seen in colours)  # the page and the bars, exactly
 
 
+def test_a_gif_keeps_the_colours_of_words_among_many_shades(tmp_path):
+    shades = np.random.default_rng(0).integers(1 << 24, size=(30, 60))
+    cells = tuple(tuple(Span(" ", ground=f"#{shade:06x}") for shade in row) for row in shades)
+    with Image.open(write_gif([[((Span("━", "#d55e00"),), *cells)]], tmp_path / "film.gif", speed=10)) as film:
+        pixels = np.asarray(film.convert("RGB")).astype(int) @ [1 << 16, 1 << 8, 1]
+    assert (pixels == 0xD55E00).any()
+
+
+def test_heads_are_aligned_and_lines_of_cells_are_even():
+    seen = np.random.default_rng(0).uniform(size=(1000, 64)).astype(np.float32)
+    frame = episode_frames(record_of(seen, np.full(1000, 2)), Picture(shape=(64,)), Shown("picture", 1, 1))[998]
+    lengths = [sum(len(span.text) for span in line) for line in frame]
+    assert lengths[:2] == [WIDTH, WIDTH]
+    assert [n for n, line in zip(lengths, frame, strict=True) if any(span.ground for span in line)] == [34, 34]
+
+
 def test_a_strip_shows_first_and_last(film, tmp_path):
     _, frames = film
     with Image.open(write_strip([frames], tmp_path / "strip.png", count=2)) as two:

@@ -10,6 +10,8 @@ from minigrid.core.constants import (  # pyright: ignore[reportMissingImports]  
     STATE_TO_IDX,
 )
 
+from throughtime.envs.adapters._minigrid_view import quicken
+
 SIZES = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX))
 
 
@@ -23,6 +25,7 @@ class OneHotCells(gymnasium.ObservationWrapper):
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
+        quicken(env.unwrapped)
         height, width, _ = env.observation_space["image"].shape  # pyright: ignore[reportIndexIssue]
         self.observation_space = spaces.Dict(
             {"direction": spaces.Discrete(4), "image": spaces.Box(0, 1, (height, width, sum(SIZES)), np.uint8)}

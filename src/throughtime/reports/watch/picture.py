@@ -42,7 +42,7 @@ def write_gif(episodes: Sequence[Sequence[Frame]], path: str | os.PathLike[str],
         )
     frames = [frame for episode in episodes for frame in episode]
     pictures = [_draw(frame, *_size(frames)) for frame in frames]
-    palette = _palette(pictures)
+    palette = _palette(pictures, frames)
     pictures = [_indexed(picture, palette) for picture in pictures]
     step = round(1000 / speed)
     durations = [
@@ -77,11 +77,19 @@ def write_strip(episodes: Sequence[Sequence[Frame]], path: str | os.PathLike[str
     return _save(strip, path, "PNG", optimize=True)
 
 
-def _palette(pictures: Sequence[Image.Image]) -> UInt8[np.ndarray, "colours 3"]:
-    """The 256 colours that are there most often: one palette for all frames, so that no colour flickers."""
+def _palette(pictures: Sequence[Image.Image], frames: Sequence[Frame]) -> UInt8[np.ndarray, "colours 3"]:
+    """256 colours: those of words and bars, then those that are there most often.
+
+    One palette for all frames, so that no colour flickers. What a colour of words means must not be lost among the many
+    shades of a memory, however few pixels show it.
+    """
+    meant = {span.colour for frame in frames for line in frame for span in line if span.colour} | {INK, PAGE}
+    kept = np.array(sorted(int(colour[1:], 16) for colour in meant), np.uint32)
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), 16)).astype(int))
     colours, counts = np.unique(np.concatenate([_packed(pictures[i]).ravel() for i in chosen]), return_counts=True)
-    return _unpacked(colours[np.argsort(-counts, kind="stable")[:256]])
+    mixed = np.random.default_rng(0).permutation(len(colours))  # of colours as frequent, not always the bluest
+    others = colours[mixed][np.argsort(-counts[mixed], kind="stable")]
+    return _unpacked(np.concatenate([kept, others[~np.isin(others, kept)]])[:256])
 
 
 def _indexed(picture: Image.Image, palette: UInt8[np.ndarray, "colours 3"]) -> Image.Image:

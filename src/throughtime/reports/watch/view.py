@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Real
 
 from throughtime.envs import COLOURS, Box, Discrete, Environment
+from throughtime.envs.base import mask_size
 from throughtime.reports.numbers import shorten
 from throughtime.reports.watch.frame import WIDTH, Frame, Line, Span, bar, signed_bar
 from throughtime.runs import EpisodeRecord
@@ -87,10 +88,11 @@ class _Scales:
 
 
 def _observation(record: EpisodeRecord, env: Environment, t: int, scales: _Scales) -> Iterator[Line]:
-    seen = record.observations[t]
-    labels = env.observation_labels
+    seen, labels = record.observations[t], env.observation_labels
+    if masked := mask_size(env):  # an action mask is told by the probabilities of the actions
+        seen, labels = seen.reshape(-1)[:-masked], labels[:-masked]
     if seen.size <= MOST_BARS:
-        for label, value, scale in zip(labels, seen.ravel(), scales.observation, strict=True):
+        for label, value, scale in zip(labels, seen.ravel(), scales.observation[: seen.size], strict=True):
             yield _row(label, float(value), float(scale), BLUE)
         return
     limit = float(scales.observation.max())
@@ -153,9 +155,10 @@ def _plainly(hidden: Any) -> str:
 
 
 def _clock(t: int, T: int) -> Line:
-    done = round((t + 1) / T * (WIDTH - 14))
+    room = len(f"  step {T} of {T}")
+    done = round((t + 1) / T * (WIDTH - room))
     step = f"step {t + 1} of {T}"
-    return (Span("━" * done, BLUE), Span("━" * (WIDTH - 14 - done), PALE), Span(f"{step:>14}", GREY))
+    return (Span("━" * done, BLUE), Span("━" * (WIDTH - room - done), PALE), Span(f"{step:>{room}}", GREY))
 
 
 def _ends(left: Span, right: Span) -> Line:
@@ -198,10 +201,11 @@ def _cells(values: Real[np.ndarray, " N"], limit: float, about: str) -> Iterator
     if count > MOST_CELLS:
         values = values[np.linspace(0, count - 1, MOST_CELLS).astype(int)]
         about = f"{MOST_CELLS} of {about}"
-    per_line = WIDTH - 2 if len(values) > (WIDTH - 2) // 2 else len(values) * 2
     size = 1 if len(values) > (WIDTH - 2) // 2 else 2
-    for begin in range(0, len(values), per_line // size):
-        part = values[begin : begin + per_line // size]
+    lines = max(-(-len(values) * size // (WIDTH - 2)), 1)
+    per_line = max(-(-len(values) // lines), 1)  # lines as even as can be: a last one of two cells looks like a fault
+    for begin in range(0, len(values), per_line):
+        part = values[begin : begin + per_line]
         yield (Span("  "), *(Span(" " * size, ground=_diverging(float(v) / (limit or 1.0))) for v in part))
     yield (Span(f"  {about}, from {_number(-limit)} (blue) to {_number(limit)} (red)", GREY),)
 
@@ -220,8 +224,8 @@ def _picture(seen: Real[np.ndarray, "..."], limit: float) -> Iterator[Line]:
 
 
 def _diverging(share: float) -> str:
-    """Blue for −1, white for 0, red for 1."""
-    share = float(np.clip(share, -1.0, 1.0))
+    """Blue for −1, white for 0, red for 1; in 101 shades, of which a GIF's palette has room for every one."""
+    share = round(50 * float(np.clip(share, -1.0, 1.0))) / 50
     end = np.array([178, 24, 43]) if share > 0 else np.array([33, 102, 172])
     return _rgb((np.array([245, 245, 245]) * (1 - abs(share)) + end * abs(share)) / 255)
 
