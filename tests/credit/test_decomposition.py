@@ -77,7 +77,7 @@ def test_a_predictor_beyond_the_bound_is_not_used(taught):
     strict = ReturnDecomposition(DecompositionConfig(**{**vars(SMALL), "bound": 1e-4}), 1, 2, T)
     fresh = cue_episodes(99)
     assert int(strict.verdict(taught[-1])) == WRONG
-    assert "may be by 0.0001" in strict.status(taught[-1]).said
+    assert "at most 0.0001" in strict.status(taught[-1]).said
     np.testing.assert_array_equal(strict.rewards(taught[-1], fresh), fresh.rewards)
 
 
@@ -98,7 +98,7 @@ def test_episodes_that_never_reward_leave_it_off(learner):
 
 def test_it_is_judged_by_episodes_that_it_has_not_learned_from(learner, taught):
     before, after, fresh = taught[3], taught[4], cue_episodes(3)
-    expected = np.asarray(before.predictor(fresh)[-1] - fresh.returns)
+    expected = np.abs(np.asarray(before.predictor(fresh)[-1] - fresh.returns))
     places = (int(before.judged) + np.arange(N)) % SMALL.window
     np.testing.assert_allclose(np.asarray(after.errors)[places], expected, rtol=1e-4, atol=1e-4)
     error = np.sqrt(np.mean(np.square(np.asarray(after.errors, float))))

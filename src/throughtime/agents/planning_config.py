@@ -115,9 +115,11 @@ class PlanningConfig(WorldModelConfig):
             kind = "cross-entropy" if isinstance(space, Box) else "tree"
         planner: Planner
         if kind == "tree":
-            planner = SparseSampling(self.widths, self.discount, value)
+            planner = SparseSampling(widths=self.widths, discount=self.discount, terminal_value=value)
         elif kind == "uct":
-            planner = UCT(self.simulations, self.horizon, self.discount, value)
+            planner = UCT(
+                simulations=self.simulations, depth=self.horizon, discount=self.discount, terminal_value=value
+            )
         else:
             method = CrossEntropy if isinstance(space, Box) else CategoricalCrossEntropy
             planner = method(

@@ -18,7 +18,7 @@ from throughtime.agents.gradient_step import Updated, gradient_step
 from throughtime.agents.metrics import metrics_of
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
-from throughtime.agents.ppo_config import PPOConfig, check
+from throughtime.agents.ppo_config import check
 from throughtime.agents.preflight import (
     FORWARD,
     PREFLIGHT_TOLERANCE,
@@ -91,7 +91,7 @@ class PPO:
         calmer="Lower ppo.learning_rate, set ppo.gradient_clip, or normalise rewards (ppo.normalise_returns).",
     )
 
-    def __init__(self, env: Environment, config: PPOConfig, network: NetworkConfig):
+    def __init__(self, env: Environment, config: Any, network: NetworkConfig):  # PPOConfig, or an heir's settings
         self.check_settings(env, config, network)
         self.env, self.config, self.network_config = env, config, network
         self.environments = VectorEnvironment(env, config.num_envs)

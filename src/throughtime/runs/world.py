@@ -38,7 +38,8 @@ def _learned(checkpoint: str, sha256: str) -> Learned:
             "It has a policy and no world model.",
             f"Learn one: throughtime train {run.config.env.name} --algo world-model",
         )
-    return Learned(network.model, run.env)
+    model: Any = network.model  # of runs always one that was learned
+    return Learned(model, run.env)
 
 
 @dataclass(frozen=True)
