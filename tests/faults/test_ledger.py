@@ -49,8 +49,8 @@ CHECKS: dict[str, Callable[[boundary.Iteration], None]] = {
 def store_the_state_after_the_observation(patch):
     collect = ppo_module.collect
 
-    def broken(policy, env, actors, key, length, piece):
-        actors, rollout, starts, last = collect(policy, env, actors, key, length, piece)
+    def broken(policy, env, actors, key, length, piece, *rest):
+        actors, rollout, starts, last = collect(policy, env, actors, key, length, piece, *rest)
 
         def read(state, x, reset):
             fresh = select_rows(reset, policy.network.initial_state(x.shape[0]), state)
@@ -75,8 +75,8 @@ def reset_one_step_late(patch):
     """In acting and in replay alike: the two agree, and the preflight cannot see it."""
     collect = ppo_module.collect
 
-    def broken(policy, env, actors, key, length, piece):
-        actors, rollout, starts, last = collect(policy, env, actors, key, length, piece)
+    def broken(policy, env, actors, key, length, piece, *rest):
+        actors, rollout, starts, last = collect(policy, env, actors, key, length, piece, *rest)
         late = jnp.concatenate([jnp.zeros_like(rollout.resets[:1]), rollout.resets[:-1]])
         network = policy.network
         first = jax.tree.map(lambda a: a[0], starts)
