@@ -41,7 +41,7 @@ class Gates(Environment[GatesState, None]):
     """Random gates are open at each step; going through a closed one costs 1,000, else the gate's number is paid.
 
     Observation `[serial / 10, time / 10, mask]`. Of ten episodes five terminate and five are truncated. In the one with
-    `serial == shut` no gate is open at the second step.
+    `serial == shut` no gate (of several rows, none of the first) is open at the second step.
     """
 
     sizes: tuple[int, ...] = (5,)
@@ -79,8 +79,8 @@ class Gates(Environment[GatesState, None]):
         for k, n in zip(jax.random.split(key, len(self.sizes)), self.sizes, strict=True):
             scores = jax.random.uniform(k, (n,))
             masks.append((scores < 0.5) | (scores == scores.min()))
-        open_ones = jnp.concatenate(masks) & ~((serial == self.shut) & (time == 1))
-        return GatesState(open_ones, serial, time)
+        masks[0] &= ~((serial == self.shut) & (time == 1))
+        return GatesState(jnp.concatenate(masks), serial, time)
 
     def _seen(self, state):
         counts = jnp.stack([state.serial, state.time]).astype(jnp.float32) / 10
@@ -303,15 +303,17 @@ def test_several_actions_side_by_side_are_masked_each():
     assert np.isfinite(rollout.log_probs).all()
 
 
-def test_a_step_without_any_action_is_a_fault():
-    env = VectorEnvironment(Gates(shut=3), 64)
+@pytest.mark.parametrize("sizes", [(5,), (3, 2)])
+def test_a_step_without_any_action_is_a_fault(sizes):
+    env = VectorEnvironment(Gates(sizes, shut=3), 64)
     policy = random_policy(env.env)
     actors = start(policy, env, jax.random.key(0))
     shut = np.asarray(actors.observation[:, 0]) == np.float32(0.3)
     assert shut.any()
     act_now = quick_jit(lambda a, action: move(policy, env, a, a.policy.network, action, jax.random.key(1))[2])
-    finite = act_now(actors, jnp.argmax(actors.observation[:, 2:], axis=1).astype(jnp.int32))
-    assert_array_equal(finite, ~shut)
+    parts = np.split(np.asarray(actors.observation[:, 2:]), np.cumsum(sizes)[:-1], axis=1)
+    action = np.stack([part.argmax(axis=1) for part in parts], axis=1).reshape(64, *env.env.action_space.shape)
+    assert_array_equal(act_now(actors, jnp.asarray(action, jnp.int32)), ~shut)
 
 
 @pytest.mark.parametrize("wrapped", [Revealed(Gates()), Gates()], ids=["revealed", "frozen"])

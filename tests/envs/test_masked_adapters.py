@@ -122,9 +122,12 @@ def test_mistakes_are_told_at_once(options, what, mend):
     assert mend in error.value.mend
 
 
-@pytest.mark.parametrize(("how", "what"), [("empty", "allows no action"), ("gone", "gave no action mask")])
-def test_mistakes_later_on_are_told_with_the_environments_index(how, what):
-    env = make(MASKED, how=how, restarts=0)
+@pytest.mark.parametrize(
+    ("how", "several", "what"),
+    [("empty", False, "allows no action"), ("empty", True, "allows no action"), ("gone", False, "gave no action mask")],
+)
+def test_mistakes_later_on_are_told_with_the_environments_index(how, several, what):
+    env = make(MASKED, how=how, several=several, restarts=0)
     error = str(played(env, last_allowed(env), 4)[3])
     assert what in error
     assert "environment " in error

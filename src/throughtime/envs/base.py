@@ -38,9 +38,9 @@ class Discrete:
         return ()
 
     @property
-    def choices(self) -> int:
-        """Entries of an action mask: n."""
-        return self.n
+    def choices(self) -> tuple[int, ...]:
+        """Entries of an action mask: `(n,)`."""
+        return (self.n,)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class MultiDiscrete:
         return (len(self.sizes),)
 
     @property
-    def choices(self) -> int:
-        """Entries of an action mask: those of all K side by side."""
-        return sum(self.sizes)
+    def choices(self) -> tuple[int, ...]:
+        """Entries of an action mask, of each of the K."""
+        return self.sizes
 
 
 Space = Discrete | MultiDiscrete | Box
@@ -140,7 +140,8 @@ class Environment(ABC, Generic[State, Params]):
     def action_mask(self) -> bool:
         """Whether the last A numbers of the (flat) observation say which discrete actions are allowed now.
 
-        A is the action space's `choices`; 1 allows, 0 forbids; at least one is allowed wherever an action is asked for.
+        A is the sum of the action space's `choices`; 1 allows, 0 forbids; at least one (of several actions side by side
+        one of each) is allowed wherever an action is asked for.
         Every agent that chooses discrete actions then takes allowed ones alone.
         """
         return False
@@ -295,13 +296,13 @@ def mask_size(env: Environment) -> int:
             "A mask says of each discrete action whether it is allowed.",
             "Leave action_mask out, or make the actions Discrete or MultiDiscrete.",
         )
-    if size < space.choices:
+    if size < (entries := sum(space.choices)):
         raise ConfigError(
-            f"{env.name}: the observation has {size} numbers, its action mask would have {space.choices}.",
+            f"{env.name}: the observation has {size} numbers, its action mask would have {entries}.",
             "The mask is the last part of the (flat) observation, behind what is seen.",
             "Append it to the observation, and count it in observation_space.",
         )
-    return space.choices
+    return entries
 
 
 def mask_labels(env: Environment) -> tuple[str, ...]:
