@@ -20,7 +20,7 @@ from throughtime.agents.q_loss import burn_in, targets
 from throughtime.agents.r2d2 import explore
 from throughtime.agents.rollout import collect, move, start
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Revealed, VectorEnvironment
+from throughtime.envs import Box, Chunks, Discrete, Environment, MultiDiscrete, Revealed, VectorEnvironment
 from throughtime.proof.memcheck import StatefulEnvironments, check_environment, memcheck
 from throughtime.runs.acting import act, begin
 
@@ -355,3 +355,5 @@ def test_masks_that_do_not_fit_are_refused():
     for env, what in ((Continuous(), "its actions are a Box"), (Narrow(), "has 4 numbers, its action mask")):
         with pytest.raises(ConfigError, match=what):
             Policy(env, NETWORK, jax.random.key(0))
+    with pytest.raises(ConfigError, match="allows only some of its actions"):
+        Chunks(Gates(), 2)  # the mask of the first action would be read as that of both
