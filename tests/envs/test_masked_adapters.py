@@ -113,6 +113,7 @@ def test_they_can_be_left_alone():
         ({"hide": "1"}, "hide = '1' is impossible", "--env.hide"),
         ({"hide": "0"}, "hide = '0' is impossible", "--env.hide"),
         ({"hide": "x"}, "hide = 'x' is impossible", "--env.hide"),
+        ({"hide": "9", "where": "observation"}, "hide = '9' is impossible", "--env.hide"),
     ],
 )
 def test_mistakes_are_told_at_once(options, what, mend):
@@ -120,6 +121,7 @@ def test_mistakes_are_told_at_once(options, what, mend):
         make(MASKED, **options)
     assert what in error.value.what
     assert mend in error.value.mend
+    assert "hide" not in options or "action_mask" not in error.value.why  # places are those of what is seen
 
 
 @pytest.mark.parametrize(
