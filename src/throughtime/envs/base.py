@@ -20,6 +20,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError, select_rows
 from throughtime.envs.drawing import Drawing
+from throughtime.envs.instruction_layout import InstructionLayout
 from throughtime.envs.linear_gaussian import LinearGaussian
 
 State = TypeVar("State")
@@ -70,19 +71,6 @@ class MultiDiscrete:
 
 
 Space = Discrete | MultiDiscrete | Box
-
-
-class InstructionLayout(NamedTuple):
-    """How an observation that holds a sentence is laid out.
-
-    First words · vocabulary numbers (one-hot, zeros where no word is said), then cells · features numbers of what is
-    seen, then whatever else there is.
-    """
-
-    words: int
-    vocabulary: int
-    cells: int
-    features: int
 
 
 class Tables(NamedTuple):
@@ -173,9 +161,7 @@ class Environment(ABC, Generic[State, Params]):
     def observation_labels(self) -> tuple[str, ...]:
         """A name for each number of the (flattened) observation, for reports."""
         size = math.prod(self.observation_space.shape)
-        if not self.action_mask:
-            return tuple(f"observation {i}" for i in range(size))
-        labels = mask_labels(self)
+        labels = mask_labels(self) if self.action_mask else ()
         return (*(f"observation {i}" for i in range(size - len(labels))), *labels)
 
     @property

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError, select_rows
-from throughtime.envs.base import Box, Discrete, InstructionLayout, MultiDiscrete
+from throughtime.envs.base import Box, Discrete, MultiDiscrete
 from throughtime.envs.drawing import Drawing
 from throughtime.envs.host import HostEnvironment
+from throughtime.envs.instruction_layout import InstructionLayout
 from throughtime.envs.wrapper import Wrapper
 
 

@@ -10,7 +10,8 @@ from throughtime.envs.adapters._build import Recipe, build, step_limit
 from throughtime.envs.adapters._layout import ActionLayout, action_layout, observation_layout
 from throughtime.envs.adapters._mask import first_allowed, mask_reader
 from throughtime.envs.adapters._sight import Sight, make_sight
-from throughtime.envs.base import Box, InstructionLayout
+from throughtime.envs.base import Box
+from throughtime.envs.instruction_layout import InstructionLayout
 
 
 class Facts(NamedTuple):
