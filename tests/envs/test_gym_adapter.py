@@ -8,7 +8,7 @@ import own_environments as own
 import pytest
 
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Chunks, Discrete, HostEnvironment, MultiDiscrete, VectorEnvironment, make, release
+from throughtime.envs import Box, Discrete, HostEnvironment, MultiDiscrete, VectorEnvironment, make, release
 from throughtime.envs.adapters.gym import seeds_of
 
 B, T = 5, 60
@@ -264,14 +264,6 @@ def test_babyai_tells_its_mission_once():
     release(env, state)
     with pytest.raises(ConfigError, match="no word 'sphere'"):
         words_of("go to the red sphere")
-    with pytest.raises(ConfigError, match="hide takes numbers out of the mission"):
-        make(env.name, hide="512")  # else the network would look for words and cells where others are
-    assert make(env.name, hide="1492 1493 1494 1495").instruction_layout == layout  # the direction, behind both
-
-
-def test_python_environments_have_no_chunks_of_actions():
-    with pytest.raises(ConfigError, match="has no chunks of actions"):
-        Chunks(make("gym:CartPole-v1"), 2)
 
 
 def test_minigrid_is_one_hot_and_leaves_the_mission_out():

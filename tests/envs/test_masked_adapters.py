@@ -10,6 +10,7 @@ import pytest
 from throughtime.core import ConfigError
 from throughtime.envs import (
     Box,
+    Chunks,
     Discrete,
     MultiDiscrete,
     VectorEnvironment,
@@ -151,6 +152,21 @@ def test_hidden_numbers_are_left_out(name, hide, shown):
     assert hidden.observation_labels == tuple(f"observation {i}" for i in shown)
     for full, part in zip(*(played(env, lambda obs: np.zeros(B))[:2] for env in (whole, hidden)), strict=True):
         np.testing.assert_array_equal(full[..., shown], part)
+
+
+def test_nothing_that_a_mission_is_read_from_can_be_hidden():
+    pytest.importorskip("minigrid")
+    whole = make("minigrid:BabyAI-GoToLocal-v0")
+    with pytest.raises(ConfigError, match="hide takes numbers out of the mission"):
+        make(whole.name, hide="512")  # the first of the cells
+    behind = make(whole.name, hide="1492 1493 1494 1495")  # the direction
+    assert behind.observation_space.shape == (1492,)
+    assert behind.instruction_layout == whole.instruction_layout
+
+
+def test_python_environments_have_no_chunks_of_actions():
+    with pytest.raises(ConfigError, match="has no chunks of actions"):
+        Chunks(make("gym:CartPole-v1"), 2)
 
 
 def test_to_gymnasium_tells_masks_in_sb3_contribs_way():
