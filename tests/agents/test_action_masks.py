@@ -21,6 +21,7 @@ from throughtime.agents.r2d2 import explore
 from throughtime.agents.rollout import collect, move, start
 from throughtime.core import ConfigError
 from throughtime.envs import Box, Chunks, Discrete, Environment, MultiDiscrete, Revealed, VectorEnvironment
+from throughtime.proof.evidence import memory_horizon, record
 from throughtime.proof.memcheck import StatefulEnvironments, check_environment, memcheck
 from throughtime.runs.acting import act, begin
 
@@ -331,6 +332,21 @@ def test_wrappers_keep_the_mask_at_the_end(wrapped):
     assert_array_equal(obs[-5:] > 0.5, getattr(state, "environment", state).mask)
     assert len(wrapped.observation_labels) == len(obs)
     assert wrapped.observation_labels[-1] == "may action 4"
+
+
+def test_evidence_changes_what_differs_beside_the_mask():
+    """Here all episodes see the same but for their masks, from the second step on: there is nothing to change."""
+
+    @dataclass(frozen=True)
+    class Alike(Gates):
+        def _seen(self, state):
+            obs, state = super()._seen(state)
+            return obs.at[0].set(jnp.where(state.time == 0, obs[0], 0.0)), state
+
+    policy = random_policy(Alike(), SMALL)
+    effects = memory_horizon(policy, record(policy, Alike(), episodes=32)).effects
+    assert np.isfinite(effects[0]).any()
+    assert np.isnan(effects[1:]).all()
 
 
 def test_memcheck_finds_nothing_wrong():
