@@ -22,6 +22,8 @@ from throughtime.envs import (
 )
 from throughtime.envs.moment import Moment
 from throughtime.proof.memcheck import check_environment
+from throughtime.reports.watch import Shown, episode_frames
+from throughtime.runs import EpisodeRecord
 
 MASKED = f"{own.FILE}:Masked"
 B, T = 3, 25
@@ -200,3 +202,15 @@ def test_a_step_is_drawn_with_what_is_allowed():
     moment = Moment(0, None, np.array([2.0, 0, 1, 1, 0], np.float32), np.int32(1), 1.0)
     text = draw_moment(env, moment).text
     assert "sees    observation = 2\nmay     action 1, action 2\ndoes    action 1" in text
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_films_leave_the_mask_out_where_probabilities_tell_it(several):
+    env, zeros = make(MASKED, several=several), np.zeros(1, np.float32)
+    seen = np.array([[2, 0, 1, 1, 0, 1] if several else [2, 0, 1, 1, 0]], np.float32)
+    actions, chances = (np.array([[1, 0]]), None) if several else (np.array([1]), np.array([[0, 0.5, 0.5, 0]]))
+    record = EpisodeRecord(seen, actions, chances, zeros, zeros, None, None, True, False, 0.0)
+    (frame,) = episode_frames(record, env, Shown("masked", 1, 1))
+    text = "\n".join("".join(span.text for span in line) for line in frame)
+    assert "observation" in text
+    assert ("may action" in text) == several
