@@ -20,7 +20,8 @@ from throughtime.agents.q_loss import burn_in, targets
 from throughtime.agents.r2d2 import explore
 from throughtime.agents.rollout import collect, move, start
 from throughtime.core import ConfigError
-from throughtime.envs import Box, Discrete, Environment, MultiDiscrete, Revealed, VectorEnvironment
+from throughtime.envs import Box, Chunks, Discrete, Environment, MultiDiscrete, Revealed, VectorEnvironment
+from throughtime.proof.evidence import memory_horizon, record
 from throughtime.proof.memcheck import StatefulEnvironments, check_environment, memcheck
 from throughtime.runs.acting import act, begin
 
@@ -41,7 +42,7 @@ class Gates(Environment[GatesState, None]):
     """Random gates are open at each step; going through a closed one costs 1,000, else the gate's number is paid.
 
     Observation `[serial / 10, time / 10, mask]`. Of ten episodes five terminate and five are truncated. In the one with
-    `serial == shut` no gate is open at the second step.
+    `serial == shut` no gate (of several rows, none of the first) is open at the second step.
     """
 
     sizes: tuple[int, ...] = (5,)
@@ -79,8 +80,8 @@ class Gates(Environment[GatesState, None]):
         for k, n in zip(jax.random.split(key, len(self.sizes)), self.sizes, strict=True):
             scores = jax.random.uniform(k, (n,))
             masks.append((scores < 0.5) | (scores == scores.min()))
-        open_ones = jnp.concatenate(masks) & ~((serial == self.shut) & (time == 1))
-        return GatesState(open_ones, serial, time)
+        masks[0] &= ~((serial == self.shut) & (time == 1))
+        return GatesState(jnp.concatenate(masks), serial, time)
 
     def _seen(self, state):
         counts = jnp.stack([state.serial, state.time]).astype(jnp.float32) / 10
@@ -303,15 +304,17 @@ def test_several_actions_side_by_side_are_masked_each():
     assert np.isfinite(rollout.log_probs).all()
 
 
-def test_a_step_without_any_action_is_a_fault():
-    env = VectorEnvironment(Gates(shut=3), 64)
+@pytest.mark.parametrize("sizes", [(5,), (3, 2)])
+def test_a_step_without_any_action_is_a_fault(sizes):
+    env = VectorEnvironment(Gates(sizes, shut=3), 64)
     policy = random_policy(env.env)
     actors = start(policy, env, jax.random.key(0))
     shut = np.asarray(actors.observation[:, 0]) == np.float32(0.3)
     assert shut.any()
     act_now = quick_jit(lambda a, action: move(policy, env, a, a.policy.network, action, jax.random.key(1))[2])
-    finite = act_now(actors, jnp.argmax(actors.observation[:, 2:], axis=1).astype(jnp.int32))
-    assert_array_equal(finite, ~shut)
+    parts = np.split(np.asarray(actors.observation[:, 2:]), np.cumsum(sizes)[:-1], axis=1)
+    action = np.stack([part.argmax(axis=1) for part in parts], axis=1).reshape(64, *env.env.action_space.shape)
+    assert_array_equal(act_now(actors, jnp.asarray(action, jnp.int32)), ~shut)
 
 
 @pytest.mark.parametrize("wrapped", [Revealed(Gates()), Gates()], ids=["revealed", "frozen"])
@@ -329,6 +332,21 @@ def test_wrappers_keep_the_mask_at_the_end(wrapped):
     assert_array_equal(obs[-5:] > 0.5, getattr(state, "environment", state).mask)
     assert len(wrapped.observation_labels) == len(obs)
     assert wrapped.observation_labels[-1] == "may action 4"
+
+
+def test_evidence_changes_what_differs_beside_the_mask():
+    """Here all episodes see the same but for their masks, from the second step on: there is nothing to change."""
+
+    @dataclass(frozen=True)
+    class Alike(Gates):
+        def _seen(self, state):
+            obs, state = super()._seen(state)
+            return obs.at[0].set(jnp.where(state.time == 0, obs[0], 0.0)), state
+
+    policy = random_policy(Alike(), SMALL)
+    effects = memory_horizon(policy, record(policy, Alike(), episodes=32)).effects
+    assert np.isfinite(effects[0]).any()
+    assert np.isnan(effects[1:]).all()
 
 
 def test_memcheck_finds_nothing_wrong():
@@ -353,3 +371,5 @@ def test_masks_that_do_not_fit_are_refused():
     for env, what in ((Continuous(), "its actions are a Box"), (Narrow(), "has 4 numbers, its action mask")):
         with pytest.raises(ConfigError, match=what):
             Policy(env, NETWORK, jax.random.key(0))
+    with pytest.raises(ConfigError, match="allows only some of its actions"):
+        Chunks(Gates(), 2)  # the mask of the first action would be read as that of both

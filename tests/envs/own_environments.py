@@ -228,7 +228,7 @@ class Masked(gymnasium.Env):
         if self.how == "short":
             return self.mask[1:]
         if self.how == "empty" and self.t == 2:
-            return np.zeros_like(self.mask)
+            return self.mask & (np.arange(len(self.mask)) >= self.sizes[0])  # nothing of the first action
         return self.mask if self.where == "method" else self.mask.astype(np.int8)
 
     def _shown(self):

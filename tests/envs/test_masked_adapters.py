@@ -10,6 +10,7 @@ import pytest
 from throughtime.core import ConfigError
 from throughtime.envs import (
     Box,
+    Chunks,
     Discrete,
     MultiDiscrete,
     VectorEnvironment,
@@ -21,6 +22,8 @@ from throughtime.envs import (
 )
 from throughtime.envs.moment import Moment
 from throughtime.proof.memcheck import check_environment
+from throughtime.reports.watch import Shown, episode_frames
+from throughtime.runs import EpisodeRecord
 
 MASKED = f"{own.FILE}:Masked"
 B, T = 3, 25
@@ -113,6 +116,7 @@ def test_they_can_be_left_alone():
         ({"hide": "1"}, "hide = '1' is impossible", "--env.hide"),
         ({"hide": "0"}, "hide = '0' is impossible", "--env.hide"),
         ({"hide": "x"}, "hide = 'x' is impossible", "--env.hide"),
+        ({"hide": "9", "where": "observation"}, "hide = '9' is impossible", "--env.hide"),
     ],
 )
 def test_mistakes_are_told_at_once(options, what, mend):
@@ -120,11 +124,15 @@ def test_mistakes_are_told_at_once(options, what, mend):
         make(MASKED, **options)
     assert what in error.value.what
     assert mend in error.value.mend
+    assert "hide" not in options or "action_mask" not in error.value.why  # places are those of what is seen
 
 
-@pytest.mark.parametrize(("how", "what"), [("empty", "allows no action"), ("gone", "gave no action mask")])
-def test_mistakes_later_on_are_told_with_the_environments_index(how, what):
-    env = make(MASKED, how=how, restarts=0)
+@pytest.mark.parametrize(
+    ("how", "several", "what"),
+    [("empty", False, "allows no action"), ("empty", True, "allows no action"), ("gone", False, "gave no action mask")],
+)
+def test_mistakes_later_on_are_told_with_the_environments_index(how, several, what):
+    env = make(MASKED, how=how, several=several, restarts=0)
     error = str(played(env, last_allowed(env), 4)[3])
     assert what in error
     assert "environment " in error
@@ -146,6 +154,21 @@ def test_hidden_numbers_are_left_out(name, hide, shown):
     assert hidden.observation_labels == tuple(f"observation {i}" for i in shown)
     for full, part in zip(*(played(env, lambda obs: np.zeros(B))[:2] for env in (whole, hidden)), strict=True):
         np.testing.assert_array_equal(full[..., shown], part)
+
+
+def test_nothing_that_a_mission_is_read_from_can_be_hidden():
+    pytest.importorskip("minigrid")
+    whole = make("minigrid:BabyAI-GoToLocal-v0")
+    with pytest.raises(ConfigError, match="hide takes numbers out of the mission"):
+        make(whole.name, hide="512")  # the first of the cells
+    behind = make(whole.name, hide="1492 1493 1494 1495")  # the direction
+    assert behind.observation_space.shape == (1492,)
+    assert behind.instruction_layout == whole.instruction_layout
+
+
+def test_python_environments_have_no_chunks_of_actions():
+    with pytest.raises(ConfigError, match="has no chunks of actions"):
+        Chunks(make("gym:CartPole-v1"), 2)
 
 
 def test_to_gymnasium_tells_masks_in_sb3_contribs_way():
@@ -179,3 +202,15 @@ def test_a_step_is_drawn_with_what_is_allowed():
     moment = Moment(0, None, np.array([2.0, 0, 1, 1, 0], np.float32), np.int32(1), 1.0)
     text = draw_moment(env, moment).text
     assert "sees    observation = 2\nmay     action 1, action 2\ndoes    action 1" in text
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_films_leave_the_mask_out_where_probabilities_tell_it(several):
+    env, zeros = make(MASKED, several=several), np.zeros(1, np.float32)
+    seen = np.array([[2, 0, 1, 1, 0, 1] if several else [2, 0, 1, 1, 0]], np.float32)
+    actions, chances = (np.array([[1, 0]]), None) if several else (np.array([1]), np.array([[0, 0.5, 0.5, 0]]))
+    record = EpisodeRecord(seen, actions, chances, zeros, zeros, None, None, True, False, 0.0)
+    (frame,) = episode_frames(record, env, Shown("masked", 1, 1))
+    text = "\n".join("".join(span.text for span in line) for line in frame)
+    assert "observation" in text
+    assert ("may action" in text) == several

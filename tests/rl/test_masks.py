@@ -70,8 +70,9 @@ def test_gradients_are_finite_and_reach_allowed_actions_alone(temperature):
     assert temperature < 1 or (gradient[ALLOWED & (ALLOWED.sum(1, keepdims=True) > 1)] != 0).all()
 
 
-def test_what_is_forbidden_can_be_told():
-    assert_array_equal(is_allowed(forbid(jnp.asarray(LOGITS), jnp.asarray(ALLOWED)) / 1e-3), ALLOWED)
+@pytest.mark.parametrize("temperature", [1e-3, 1.0, 1e3])
+def test_what_is_forbidden_can_be_told(temperature):
+    assert_array_equal(is_allowed(forbid(jnp.asarray(LOGITS), jnp.asarray(ALLOWED)) / temperature), ALLOWED)
 
 
 def test_uniform_choice_is_uniform_over_what_is_allowed():

@@ -7,10 +7,12 @@ be done also tells what is the case; only a normaliser of observations leaves th
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from throughtime.envs import Environment
+from throughtime.envs import Box, Environment
 from throughtime.envs.base import mask_size
 
 
@@ -20,15 +22,25 @@ class ActionMask:
 
     Args:
         start: numbers of the observation before it.
-        size: entries, one for each action (of several side by side, one for each choice of each).
+        choices: of each action, one entry for each.
     """
 
     start: int
-    size: int
+    choices: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Entries in all."""
+        return sum(self.choices)
 
     def allowed(self, x: Float[Array, "*batch I"]) -> Bool[Array, "*batch A"]:
         """Which actions are allowed, of flat observations or of a network's inputs."""
         return x[..., self.start : self.start + self.size] > 0.5
+
+    def allows_any(self, x: Float[Array, "*batch I"]) -> Bool[Array, "*batch"]:
+        """Whether there is an allowed choice; of several actions side by side, one of each."""
+        parts = jnp.split(self.allowed(x), list(accumulate(self.choices))[:-1], axis=-1)
+        return jnp.all(jnp.stack([jnp.any(part, axis=-1) for part in parts]), axis=0)
 
 
 def mask_of(env: Environment) -> ActionMask | None:
@@ -37,5 +49,8 @@ def mask_of(env: Environment) -> ActionMask | None:
     Raises:
         ConfigError: as `mask_size`.
     """
-    size = mask_size(env)
-    return ActionMask(math.prod(env.observation_space.shape) - size, size) if size else None
+    size, space = mask_size(env), env.action_space
+    if not size:
+        return None
+    assert not isinstance(space, Box)
+    return ActionMask(math.prod(env.observation_space.shape) - size, space.choices)

@@ -176,8 +176,8 @@ def move(
     if policy.mask is not None:
         # The successor of a truncated step is valued, though never acted on; that of a terminated one is not.
         for observation, asked in ((actors.observation, True), (out.final_observation, ~out.terminated)):
-            allowed = policy.mask.allowed(observation.reshape(observation.shape[0], -1))
-            finite &= jnp.any(allowed, axis=-1) | ~jnp.asarray(asked)
+            some = policy.mask.allows_any(observation.reshape(observation.shape[0], -1))
+            finite &= some | ~jnp.asarray(asked)
     after = Actors(
         out.state,
         out.obs,

@@ -6,7 +6,6 @@ from throughtime.envs.adapters import trust as trust
 from throughtime.envs.base import Box as Box
 from throughtime.envs.base import Discrete as Discrete
 from throughtime.envs.base import Environment as Environment
-from throughtime.envs.base import InstructionLayout as InstructionLayout
 from throughtime.envs.base import MultiDiscrete as MultiDiscrete
 from throughtime.envs.base import Space as Space
 from throughtime.envs.base import Tables as Tables
@@ -21,6 +20,7 @@ from throughtime.envs.forms import add_form as add_form
 from throughtime.envs.host import HostEnvironment as HostEnvironment
 from throughtime.envs.host import raise_error_of as raise_error_of
 from throughtime.envs.host import release as release
+from throughtime.envs.instruction_layout import InstructionLayout as InstructionLayout
 from throughtime.envs.linear_gaussian import LinearGaussian as LinearGaussian
 from throughtime.envs.moment import Moment as Moment
 from throughtime.envs.moment import draw_moment as draw_moment

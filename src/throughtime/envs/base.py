@@ -20,6 +20,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError, select_rows
 from throughtime.envs.drawing import Drawing
+from throughtime.envs.instruction_layout import InstructionLayout
 from throughtime.envs.linear_gaussian import LinearGaussian
 
 State = TypeVar("State")
@@ -38,9 +39,9 @@ class Discrete:
         return ()
 
     @property
-    def choices(self) -> int:
-        """Entries of an action mask: n."""
-        return self.n
+    def choices(self) -> tuple[int, ...]:
+        """Entries of an action mask: `(n,)`."""
+        return (self.n,)
 
 
 @dataclass(frozen=True)
@@ -64,25 +65,12 @@ class MultiDiscrete:
         return (len(self.sizes),)
 
     @property
-    def choices(self) -> int:
-        """Entries of an action mask: those of all K side by side."""
-        return sum(self.sizes)
+    def choices(self) -> tuple[int, ...]:
+        """Entries of an action mask, of each of the K."""
+        return self.sizes
 
 
 Space = Discrete | MultiDiscrete | Box
-
-
-class InstructionLayout(NamedTuple):
-    """How an observation that holds a sentence is laid out.
-
-    First words · vocabulary numbers (one-hot, zeros where no word is said), then cells · features numbers of what is
-    seen, then whatever else there is.
-    """
-
-    words: int
-    vocabulary: int
-    cells: int
-    features: int
 
 
 class Tables(NamedTuple):
@@ -140,7 +128,8 @@ class Environment(ABC, Generic[State, Params]):
     def action_mask(self) -> bool:
         """Whether the last A numbers of the (flat) observation say which discrete actions are allowed now.
 
-        A is the action space's `choices`; 1 allows, 0 forbids; at least one is allowed wherever an action is asked for.
+        A is the sum of the action space's `choices`; 1 allows, 0 forbids; at least one (of several actions side by side
+        one of each) is allowed wherever an action is asked for.
         Every agent that chooses discrete actions then takes allowed ones alone.
         """
         return False
@@ -172,9 +161,7 @@ class Environment(ABC, Generic[State, Params]):
     def observation_labels(self) -> tuple[str, ...]:
         """A name for each number of the (flattened) observation, for reports."""
         size = math.prod(self.observation_space.shape)
-        if not self.action_mask:
-            return tuple(f"observation {i}" for i in range(size))
-        labels = mask_labels(self)
+        labels = mask_labels(self) if self.action_mask else ()
         return (*(f"observation {i}" for i in range(size - len(labels))), *labels)
 
     @property
@@ -295,13 +282,13 @@ def mask_size(env: Environment) -> int:
             "A mask says of each discrete action whether it is allowed.",
             "Leave action_mask out, or make the actions Discrete or MultiDiscrete.",
         )
-    if size < space.choices:
+    if size < (entries := sum(space.choices)):
         raise ConfigError(
-            f"{env.name}: the observation has {size} numbers, its action mask would have {space.choices}.",
+            f"{env.name}: the observation has {size} numbers, its action mask would have {entries}.",
             "The mask is the last part of the (flat) observation, behind what is seen.",
             "Append it to the observation, and count it in observation_space.",
         )
-    return space.choices
+    return entries
 
 
 def mask_labels(env: Environment) -> tuple[str, ...]:

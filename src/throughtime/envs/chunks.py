@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError, select_rows
-from throughtime.envs.base import Box, Discrete, InstructionLayout, MultiDiscrete
+from throughtime.envs.base import Box, Discrete, MultiDiscrete
 from throughtime.envs.drawing import Drawing
+from throughtime.envs.host import HostEnvironment
+from throughtime.envs.instruction_layout import InstructionLayout
 from throughtime.envs.wrapper import Wrapper
 
 
@@ -28,7 +30,8 @@ class Chunks(Wrapper[Any]):
         size: k, at least 2.
 
     Raises:
-        ConfigError: another action space, a discounted score, or an impossible size.
+        ConfigError: another action space, an action mask, a Python environment, a discounted score, or an impossible
+            size.
     """
 
     size: int = 2
@@ -43,6 +46,18 @@ class Chunks(Wrapper[Any]):
                 f"{self.env.name} has no chunks of actions.",
                 f"Its actions are {self.env.action_space}, the discount of its score {self.env.discount}.",
                 "Chunks are of discrete actions, of an environment whose score is not discounted.",
+            )
+        if isinstance(self.env, HostEnvironment):
+            raise ConfigError(
+                f"{self.env.name} has no chunks of actions.",
+                "It is a Python environment, which is reset in the step that ends an episode, within a chunk too.",
+                "Decide one action at a time (--chunk 1), or take several steps in the environment's own step.",
+            )
+        if self.env.action_mask:
+            raise ConfigError(
+                f"{self.env.name} allows only some of its actions at a time.",
+                "Its mask is of the next action: of what will be allowed later in a chunk nothing is known yet.",
+                "Decide one action at a time (--chunk 1), or take the environment without its action mask.",
             )
 
     @property

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from throughtime.core import ConfigError
-from throughtime.envs.base import Box, InstructionLayout, mask_size
+from throughtime.envs.base import Box, mask_size
 from throughtime.envs.drawing import Drawing
+from throughtime.envs.instruction_layout import InstructionLayout
 from throughtime.envs.wrapper import Wrapper
 
 

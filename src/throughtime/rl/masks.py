@@ -19,8 +19,8 @@ def forbid(values: Float[Array, "*batch A"], allowed: Bool[Array, "*batch A"]) -
 
 
 def is_allowed(values: Float[Array, "*batch A"]) -> Bool[Array, "*batch A"]:
-    """Which actions `forbid` left as they were."""
-    return values > 0.5 * FORBIDDEN
+    """Which actions `forbid` left as they were, also where all of them were divided by a temperature since."""
+    return values > 1e-10 * FORBIDDEN  # with a temperature of 100 what is forbidden stands at 1% of it
 
 
 def uniform_choice(noise: Float[Array, "*batch"], allowed: Bool[Array, "*batch A"]) -> Int[Array, "*batch"]:

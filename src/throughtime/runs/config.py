@@ -44,7 +44,7 @@ class EnvConfig:
     reveal: bool = False
     """Shows the hidden state beside the observation: what a policy could do if nothing were hidden."""
     chunk: int = 1
-    """Actions decided at once, and carried out without a look in between (environments of discrete actions)."""
+    """Actions decided at once, and carried out without a look in between (discrete actions, no Python environments)."""
 
     def build(self) -> Environment:
         """The environment itself.

@@ -7,10 +7,11 @@ import numpy as np
 
 from throughtime.core import ConfigError
 from throughtime.envs.adapters._build import Recipe, build, step_limit
-from throughtime.envs.adapters._layout import ActionLayout, action_layout
+from throughtime.envs.adapters._layout import ActionLayout, action_layout, observation_layout
 from throughtime.envs.adapters._mask import first_allowed, mask_reader
 from throughtime.envs.adapters._sight import Sight, make_sight
-from throughtime.envs.base import Box, InstructionLayout
+from throughtime.envs.base import Box
+from throughtime.envs.instruction_layout import InstructionLayout
 
 
 class Facts(NamedTuple):
@@ -42,7 +43,7 @@ def look(recipe: Recipe, user: type | None) -> Facts:
                 raise ConfigError(
                     f"{name} has no {attribute}.", "Gymnasium environments have one.", "Derive it from gymnasium.Env."
                 )
-        make_sight(env.observation_space, recipe.hide, None, name)  # its mistakes before those of reset
+        observation_layout(env.observation_space, name)  # its mistakes before those of reset
         actions, limit = action_layout(env.action_space, name), _limit(env, recipe)
         facts = _try(env, recipe, actions, limit)
     finally:
@@ -63,10 +64,20 @@ def _limit(env: Any, recipe: Recipe) -> int:
     return limit
 
 
-def _said(env: Any) -> InstructionLayout | None:
+def _said(env: Any, sight: Sight, name: str) -> InstructionLayout | None:
     """How a sentence stands in the observation, where one of the wrappers says so."""
     has = getattr(env, "has_wrapper_attr", None)
-    return env.get_wrapper_attr("instruction_layout") if has is not None and has("instruction_layout") else None
+    if has is None or not has("instruction_layout"):
+        return None
+    layout = env.get_wrapper_attr("instruction_layout")
+    read = np.arange(layout.words * layout.vocabulary + layout.cells * layout.features)
+    if sight.kept is not None and not np.array_equal(sight.kept[: read.size], read):
+        raise ConfigError(
+            f"{name}: hide takes numbers out of the mission, or of the cells in view.",
+            "The network reads both by their places.",
+            f"Hide numbers from {read.size} on alone, or nothing.",
+        )
+    return layout
 
 
 def _try(env: Any, recipe: Recipe, actions: ActionLayout, limit: int) -> Facts:
@@ -89,7 +100,7 @@ def _try(env: Any, recipe: Recipe, actions: ActionLayout, limit: int) -> Facts:
         sight.write(env, observation, info, out, asked=not terminated)
         _check_finite(np.append(out, np.float32(reward)), "step", name)
         np.asarray([terminated, truncated], bool)
-        return Facts(sight, actions, limit, _said(env))
+        return Facts(sight, actions, limit, _said(env, sight, name))
     except ConfigError:
         raise
     except Exception as error:

@@ -1,6 +1,6 @@
 """Where a Gymnasium environment says which of its discrete actions are allowed, and how that is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,8 +24,13 @@ class MaskReader(NamedTuple):
     """Reads masks of `size` entries, 1 for what is allowed, one for each choice of the action space."""
 
     source: Source
-    size: int
+    choices: Sequence[int]  # of each action
     owner: str  # for messages
+
+    @property
+    def size(self) -> int:
+        """Entries in all."""
+        return sum(self.choices)
 
     def write(self, env: Any, observation: Any, info: Any, out: np.ndarray, asked: bool) -> None:
         """Writes the mask that belongs to an observation.
@@ -59,10 +64,10 @@ class MaskReader(NamedTuple):
                 "Give one entry for each, or set masks = none (--env.masks none).",
             )
         out[:] = mask != 0
-        if asked and not out.any():
+        if asked and not all(part.any() for part in np.split(out, np.cumsum(self.choices)[:-1])):
             raise ConfigError(
                 f"{self.owner}: the action mask allows no action.",
-                "The episode goes on, and some action has to be taken.",
+                "The episode goes on, and some action has to be taken (of several side by side, some choice of each).",
                 "Allow at least one, or end the episode.",
             )
 

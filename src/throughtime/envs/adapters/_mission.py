@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from throughtime.core import ConfigError
 from throughtime.envs.adapters._minigrid import SIZES
-from throughtime.envs.base import InstructionLayout
+from throughtime.envs.instruction_layout import InstructionLayout
 
 WORDS = (
     *("go", "to", "pick", "up", "open", "put", "next", "the", "a", "you", "and", "then", "after"),

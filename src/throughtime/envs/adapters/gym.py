@@ -20,8 +20,9 @@ from throughtime.envs.adapters._look import Facts, look
 from throughtime.envs.adapters._mask import SOURCES
 from throughtime.envs.adapters._session import Session, Settings
 from throughtime.envs.adapters._user import find_class
-from throughtime.envs.base import Box, InstructionLayout, Space, mask_labels
+from throughtime.envs.base import Box, Space, mask_labels
 from throughtime.envs.host import HostEnvironment, HostState
+from throughtime.envs.instruction_layout import InstructionLayout
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from throughtime.core import ConfigError
 from throughtime.envs._checks import check_at_least_one
-from throughtime.envs.base import Box, Discrete, Environment, InstructionLayout
+from throughtime.envs.base import Box, Discrete, Environment
 from throughtime.envs.drawing import Drawing
+from throughtime.envs.instruction_layout import InstructionLayout
 from throughtime.envs.suite._instruction_drawing import draw_room
 from throughtime.envs.suite._instruction_language import (
     COLOURS,

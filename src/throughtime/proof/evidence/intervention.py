@@ -90,7 +90,8 @@ def memory_horizon(
     T, _ = alive.shape
     rng = np.random.default_rng(seed)
     sources = np.unique(np.linspace(0, T - 1, min(max_sources, T)).round().astype(int))
-    donors = np.stack([_alternatives(np.asarray(recording.observations[s]), alive[s], rng) for s in sources])
+    seen = np.asarray(recording.observations).reshape(*alive.shape, -1)[..., : _seen(policy)]
+    donors = np.stack([_alternatives(seen[s], alive[s], rng) for s in sources])
     kl, flipped, noise = jax.device_get(
         _intervene(policy, recording, jnp.asarray(sources, jnp.int32), jnp.asarray(donors, jnp.int32))
     )
@@ -120,9 +121,7 @@ def _intervene(
 ) -> tuple[Float[Array, "S T N"], Bool[Array, "S T N"], Float[Array, ""]]:
     """KL and whether the most probable action changed, by source and step; and the noise floor."""
     T, N, _ = recording.inputs.shape
-    # The observation comes first in the input. An action mask stays: with another one any two distributions may lie
-    # infinitely far apart.
-    seen = int(np.prod(policy.observation_shape)) if policy.mask is None else policy.mask.start
+    seen = _seen(policy)
     resets = jnp.broadcast_to((jnp.arange(T) == 0)[:, None], (T, N))
     start = policy.network.initial_state(N)
 
@@ -145,12 +144,19 @@ def _intervene(
     return *jax.lax.map(one, (sources, donors)), noise
 
 
+def _seen(policy: Policy) -> int:
+    """How many numbers, the first of the observation and of the input, are changed.
+
+    An action mask, behind them, stays: with another one any two distributions may lie infinitely far apart.
+    """
+    return int(np.prod(policy.observation_shape)) if policy.mask is None else policy.mask.start
+
+
 def _alternatives(
-    observations: Float[np.ndarray, "N *shape"], alive: Bool[np.ndarray, " N"], rng: np.random.Generator
+    seen: Float[np.ndarray, "N F"], alive: Bool[np.ndarray, " N"], rng: np.random.Generator
 ) -> Int[np.ndarray, " N"]:
     """For each episode another one, at random, that saw something else at this step; −1 where there is none."""
-    flat = observations.reshape(len(observations), -1)
-    differs = (np.abs(flat[:, None] - flat[None]) > 1e-6).any(axis=2) & alive[None] & alive[:, None]
+    differs = (np.abs(seen[:, None] - seen[None]) > 1e-6).any(axis=2) & alive[None] & alive[:, None]
     chosen = np.argmax(np.where(differs, rng.random(differs.shape), -1.0), axis=1)
     return np.where(differs.any(axis=1), chosen, -1)
 

@@ -88,14 +88,15 @@ class _Scales:
 
 
 def _observation(record: EpisodeRecord, env: Environment, t: int, scales: _Scales) -> Iterator[Line]:
-    seen, labels = record.observations[t], env.observation_labels
-    if masked := mask_size(env):  # an action mask is told by the probabilities of the actions
-        seen, labels = seen.reshape(-1)[:-masked], labels[:-masked]
+    seen, labels, largest = record.observations[t], env.observation_labels, scales.observation
+    masked = 0 if record.probabilities is None else mask_size(env)
+    if masked:  # the probabilities of the actions tell what is allowed
+        seen, labels, largest = seen.reshape(-1)[:-masked], labels[:-masked], largest[:-masked]
     if seen.size <= MOST_BARS:
-        for label, value, scale in zip(labels, seen.ravel(), scales.observation[: seen.size], strict=True):
+        for label, value, scale in zip(labels, seen.ravel(), largest, strict=True):
             yield _row(label, float(value), float(scale), BLUE)
         return
-    limit = float(scales.observation.max())
+    limit = float(largest.max())
     if seen.ndim in (2, 3) and seen.shape[0] > 1 and seen.shape[1] > 1:
         yield from _picture(seen, limit)
     else:
