@@ -28,7 +28,8 @@ class Chunks(Wrapper[Any]):
         size: k, at least 2.
 
     Raises:
-        ConfigError: another action space, a discounted score, or an impossible size.
+        ConfigError: another action space, actions that are not always allowed, a discounted score, or an impossible
+            size.
     """
 
     size: int = 2
@@ -43,6 +44,12 @@ class Chunks(Wrapper[Any]):
                 f"{self.env.name} has no chunks of actions.",
                 f"Its actions are {self.env.action_space}, the discount of its score {self.env.discount}.",
                 "Chunks are of discrete actions, of an environment whose score is not discounted.",
+            )
+        if self.env.action_mask:
+            raise ConfigError(
+                f"{self.env.name} allows only some of its actions at a time.",
+                "What it will allow after the first action of a chunk is not known when the chunk is decided.",
+                "Take the environment without its action mask, or without chunks.",
             )
 
     @property
