@@ -123,6 +123,9 @@ def test_the_way_through_the_dream_at_the_command_line(world, tmp_path, capsys):
     exact = json.loads(capsys.readouterr().out)
     assert exact["environment"] == "tiger"
     assert exact["optimal_return"] == pytest.approx(19.3714)
+    words = ["--env", "tiger", "--options", "time_limit", "5", "--episodes", "3", "--json"]
+    assert main(["eval", str(agent), *words]) == 0
+    assert json.loads(capsys.readouterr().out)["mean_length"] == 5
     assert main(["eval", str(agent), "--env", "t-maze", "--json"]) == 2
     assert "was trained for the latter" in capsys.readouterr().err
     words = ["--ahead", "3", "--warmup", "2", "--rows", "8", "--episodes", "4", "--policies", str(agent), "--json"]
