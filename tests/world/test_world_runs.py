@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from throughtime.cli import main
+from throughtime.cli.world import feed_forward
 from throughtime.core import ConfigError, named_arrays
 from throughtime.envs import Tiger, VectorEnvironment, make, name_of
 from throughtime.runs import RunConfig, WorldRun, default_config, from_toml, load_run, resume, to_toml, train
 from throughtime.runs.config import EnvConfig
+from throughtime.world import parameters_of
 from throughtime.world.data import varied_behaviour
 from throughtime.world.measures import calibration
 
@@ -110,6 +112,12 @@ def test_calibration_is_counted():
     found = calibration(said, came, bins=2)
     np.testing.assert_allclose((found.said, found.came), [[0.1, 0.9], [0.0, 0.5]], rtol=1e-6)
     assert found.error == pytest.approx((0.1 + 0.4) / 2)
+
+
+def test_the_feed_forward_model_is_of_the_same_size(world):
+    model = world.policy.network.model
+    flat = feed_forward(world, model, jax.random.key(0))
+    assert parameters_of(flat) == pytest.approx(parameters_of(model), rel=0.1)
 
 
 @pytest.mark.slow
