@@ -5,7 +5,7 @@
     python benchmarks/planning.py pendulum --seeds 5    Pendulum, positions only
     python benchmarks/planning.py tiger                 planners over the exact belief, their exact values
 
-cartpole and pendulum train `--algo planner` with its tuned settings, a fresh training a seed, from seed 1000 on, and
+cartpole and pendulum train `--algo planner` with its shipped settings, a fresh training a seed, from seed 1000 on, and
 score the final policy (planned actions, no exploration) on fresh episodes. All real steps of a training count, random
 ones too. Prints a line a seed and then one JSON object.
 """

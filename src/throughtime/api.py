@@ -12,7 +12,7 @@ from throughtime.runs import EnvConfig, Progress, Run, RunConfig, default_config
 from throughtime.runs.toml import from_dict, to_dict
 from throughtime.runs.train import ProgressCallback
 
-__all__ = ["DRQN", "PPO", "R2D2", "SAC", "TD3", "Progress", "load"]
+__all__ = ["DRQN", "PPO", "R2D2", "SAC", "TD3", "Instruct", "Progress", "RudderPPO", "load"]
 
 
 class Trainer:

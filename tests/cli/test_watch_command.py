@@ -41,6 +41,12 @@ def test_the_same_policy_where_an_option_differs(trained, capsys):
     assert json.loads(capsys.readouterr().out)["mean_length"] == 5
 
 
+def test_options_are_those_of_the_environment_that_is_named(trained, capsys):
+    capsys.readouterr()
+    assert main(["eval", trained, "--env", "tiger", "--options", "length", "4", "--json"]) == 2
+    assert "tiger has no option 'length'" in capsys.readouterr().err
+
+
 def test_without_a_terminal_the_last_frames_are_printed(trained, capsys):
     capsys.readouterr()
     assert main(["watch", trained, "--episodes", "2"]) == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from throughtime.core import ConfigError
-from throughtime.envs import Chunks, VectorEnvironment, make
+from throughtime.envs import VectorEnvironment, make
 from throughtime.envs.suite._instruction_language import (
     COLOURS,
     KINDS,
@@ -259,34 +259,6 @@ def test_hidden_state_is_the_next_clause(played):
     for b in range(64):
         here = jax.tree.map(lambda leaf: leaf[5, b], state)  # noqa: B023
         assert clauses()[hidden[b]] == env.sentence(here).clauses[int(here.done)]
-
-
-def test_a_chunk_is_its_actions_one_after_the_other():
-    """Also over the end of an episode; the planner's chunks come as far as its steps."""
-    env = make("instructions")
-    chunks = Chunks(env, 3)
-    _, state = jax.jit(chunks.reset)(jax.random.key(1))
-    step, chunk, plan = jax.jit(env.step_env), jax.jit(chunks.step_env), jax.jit(chunks.expert)
-    params, one = env.default_params, jax.jit(env.expert)
-    for _ in range(30):
-        actions = plan(state)
-        single, total, ended = state, 0.0, False
-        for action in actions:
-            assert int(one(single)) == int(action)
-            obs, single, reward, ended, _ = step(KEY, single, action, params)
-            total += float(reward)
-            if ended:
-                break
-        seen, state, reward, terminated, _ = chunk(KEY, state, actions, params)
-        for a, b in zip(jax.tree.leaves((obs, single)), jax.tree.leaves((seen, state)), strict=True):
-            np.testing.assert_array_equal(a, b)
-        assert (total, bool(ended)) == (float(reward), bool(terminated))
-        if ended:
-            break
-    assert ended
-    assert total == 1
-    with pytest.raises(ConfigError, match="no chunks"):
-        Chunks(make("pendulum"), 2)
 
 
 def test_labels_and_drawing_name_what_is_there(played):

@@ -146,7 +146,23 @@ def test_what_is_not_finite_is_never_chosen():
         planned = search(model)
         assert int(planned.distribution.mode()) != 0, planner
         assert np.isfinite(planned.value), planner
+        assert np.isfinite(planned.distribution.logits).all(), planner  # a preflight compares them
         assert not np.isfinite(search(broken).value), planner
+
+
+def test_a_continuation_that_is_not_a_number_is_no_way_out():
+    """Every step costs 1 and nothing ends: a way out would be the best there is."""
+    goes_on = np.ones((5, 3))
+    goes_on[:, 0] = np.nan
+    model = model_of((TABLES[0], np.full((5, 3), -1.0), goes_on))
+    cem = CategoricalCrossEntropy(horizon=3, candidates=100, elites=10, iterations=2, discount=GAMMA)
+    uct = UCT(simulations=40, depth=3, exponent=0.0, discount=GAMMA)
+    for planner in (SparseSampling(widths=(1, 1, 1), discount=GAMMA), uct, cem):
+        plan = planner.no_plan(model.action_space)
+        planned = eqx.filter_jit(lambda m, plan, p=planner: p(m, m.start(1), plan, KEY))(model, plan)
+        assert int(planned.distribution.mode()) != 0, planner
+        # Three steps; the mean over a tree's walks has shorter ones in it.
+        assert -(1 + GAMMA + GAMMA**2) - 1e-5 <= float(planned.value) < -1.0, planner
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from throughtime.world import (
     observation_kind,
 )
 from throughtime.world.likelihoods import Bits, GaussianMixture, OneHot
+from throughtime.world.measures import open_loop
 from throughtime.world.rssm import _kl
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -64,6 +65,10 @@ class Stairs(Environment[StairsState, tuple]):
 
     def hidden_state(self, state):
         return state.time
+
+
+class Wide(Stairs):
+    observation_space = Box(0.0, 1.0, (5,))
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +207,15 @@ def test_dreams_are_stairs_too(learned):
     assert imagined == pytest.approx(real, abs=0.03)
 
 
+def test_open_loop_errors_go_as_far_as_an_episode_does(learned, sequences):
+    """Five steps at most, three at least: beyond five there is nothing to compare, and no NaN to report."""
+    found = open_loop(learned, sequences, warmup=1, steps=10, key=jax.random.key(0))
+    assert [len(part) for part in found] == [5, 5, 5]
+    assert list(found.windows[:3]) == [256, 256, 256]
+    assert 256 > found.windows[3] > found.windows[4] > 0
+    assert np.isfinite(np.concatenate(found)).all()
+
+
 def test_densities_are_scipys():
     rng = np.random.default_rng(0)
     weights, mean, log_std = rng.normal(size=3), rng.normal(size=(3, 2)), rng.normal(size=(3, 2)) * 0.3
@@ -255,6 +269,8 @@ def test_kinds_of_observations():
 def test_wrong_use_is_refused(learned, sequences):
     with pytest.raises(ConfigError, match="takes actions of"):
         Dream(learned, make("tiger"))
+    with pytest.raises(ConfigError, match="reads 4 numbers"):
+        Dream(learned, Wide())
     with pytest.raises(ConfigError, match="horizon = -1"):
         Dream(learned, Stairs(), -1)
     with pytest.raises(ConfigError, match="classes = 1"):

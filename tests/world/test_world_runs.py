@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from throughtime.cli import main
+from throughtime.cli.world import feed_forward
 from throughtime.core import ConfigError, named_arrays
 from throughtime.envs import Tiger, VectorEnvironment, make, name_of
 from throughtime.runs import RunConfig, WorldRun, default_config, from_toml, load_run, resume, to_toml, train
 from throughtime.runs.config import EnvConfig
+from throughtime.world import parameters_of
 from throughtime.world.data import varied_behaviour
 from throughtime.world.measures import calibration
 
@@ -112,6 +114,12 @@ def test_calibration_is_counted():
     assert found.error == pytest.approx((0.1 + 0.4) / 2)
 
 
+def test_the_feed_forward_model_is_of_the_same_size(world):
+    model = world.policy.network.model
+    flat = feed_forward(world, model, jax.random.key(0))
+    assert parameters_of(flat) == pytest.approx(parameters_of(model), rel=0.1)
+
+
 @pytest.mark.slow
 def test_the_way_through_the_dream_at_the_command_line(world, tmp_path, capsys):
     """An agent trains in the dream, meets the real one, and the model is measured; the page shows it all."""
@@ -123,6 +131,9 @@ def test_the_way_through_the_dream_at_the_command_line(world, tmp_path, capsys):
     exact = json.loads(capsys.readouterr().out)
     assert exact["environment"] == "tiger"
     assert exact["optimal_return"] == pytest.approx(19.3714)
+    words = ["--env", "tiger", "--options", "time_limit", "5", "--episodes", "3", "--json"]
+    assert main(["eval", str(agent), *words]) == 0
+    assert json.loads(capsys.readouterr().out)["mean_length"] == 5
     assert main(["eval", str(agent), "--env", "t-maze", "--json"]) == 2
     assert "was trained for the latter" in capsys.readouterr().err
     words = ["--ahead", "3", "--warmup", "2", "--rows", "8", "--episodes", "4", "--policies", str(agent), "--json"]

@@ -3,7 +3,7 @@
 In every state of a rollout the environment's expert is asked what it would do; the policy learns to say the same by
 cross-entropy, through its memory, from what it saw alone:
 
-    L = −mean_t log π(a*_t | o_1 … o_t, a_1 … a_{t−1}) + w_V · (V_t − target_t)²
+    L = −mean_t log π(a*_t | o_1 … o_t, a_1 … a_{t−1}) + w_V · ½ (V_t − target_t)²
 
 Who acts is drawn step by step: the expert with probability βⁱ in iteration i, else the learner. Ross, Gordon & Bagnell
 2011, "A reduction of imitation learning and structured prediction to no-regret online learning", arXiv 1011.0686,

@@ -25,8 +25,8 @@ class InstructConfig:
     anneal: bool = True
     """Lowers the learning rate linearly to zero over the run."""
     expert_decay: float = 0.98
-    """In iteration i the expert acts in this share to the power of i of the steps, the learner in the others; 0 for the
-    learner alone, 1 for the expert alone (behavioural cloning)."""
+    """In iteration i = 0, 1, … the expert acts in this share to the power of i of the steps, the learner in the others;
+    0 for the learner alone after the first iteration, 1 for the expert alone (behavioural cloning)."""
     discount: float = 0.99
     """γ, of the value."""
     gae_lambda: float = 0.95

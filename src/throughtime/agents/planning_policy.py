@@ -10,8 +10,7 @@ from jaxtyping import Array, Bool, Float
 from throughtime.agents.network import NetworkConfig, NetworkState
 from throughtime.agents.policy import Policy
 from throughtime.agents.r2d2 import explore as epsilon_greedy
-from throughtime.agents.world_network import decode_actions
-from throughtime.core import ConfigError, select_rows
+from throughtime.agents.world_network import decode_actions, unroll_steps
 from throughtime.envs import Environment
 from throughtime.rl import ActionDistribution, Categorical
 from throughtime.world import WorldModel
@@ -51,15 +50,7 @@ class PlanningNetwork(eqx.Module):
     ) -> tuple[NetworkState, ActionDistribution, Float[Array, "T B"]]:
         """All time steps: the last state, the distributions `[T, B, A]` and the values `[T, B]`."""
         del taps
-
-        def one(state: NetworkState, inputs: Any) -> tuple[NetworkState, Any]:
-            x, reset = inputs
-            state = select_rows(reset, self.initial_state(x.shape[0]), state)
-            state, *said = self.step(state, x)
-            return state, said
-
-        state, (distribution, value) = jax.lax.scan(one, state, (xs, resets))
-        return state, distribution, value
+        return unroll_steps(self, state, xs, resets)
 
 
 def planning_policy(env: Environment, model: WorldModel, planner: Planner, *, seed: int = 0) -> Policy:
@@ -81,17 +72,7 @@ def planning_policy(env: Environment, model: WorldModel, planner: Planner, *, se
     Raises:
         ConfigError: a model of other observations or actions, or a planner of other actions.
     """
-    model.check_actions(env)
-    shape = env.observation_space.shape
-    size = 1
-    for n in shape:
-        size *= n
-    if size != model.observation_size:
-        raise ConfigError(
-            f"{env.name} has observations of shape {shape}, the world model reads {model.observation_size} numbers.",
-            "A model predicts the observations that it was trained on.",
-            "Train a world model on this environment.",
-        )
+    model.check_environment(env)
     network: Any = PlanningNetwork(Controller(model, planner, seed))
     return Policy(env, NetworkConfig(previous_action=True), jax.random.key(0), lambda *_: network)
 

@@ -51,15 +51,7 @@ class WorldNetwork(eqx.Module):
     ) -> tuple[NetworkState, ActionDistribution, Float[Array, "T B"]]:
         """All time steps: the last state, the distributions `[T, B, A]` and the values `[T, B]`."""
         del taps
-
-        def one(state: NetworkState, inputs: Any) -> tuple[NetworkState, Any]:
-            x, reset = inputs
-            state = select_rows(reset, self.initial_state(x.shape[0]), state)
-            state, *said = self.step(state, x)
-            return state, said
-
-        state, (distribution, value) = jax.lax.scan(one, state, (xs, resets))
-        return state, distribution, value
+        return unroll_steps(self, state, xs, resets)
 
     def _random(self, batch_size: int) -> ActionDistribution:
         space = self.model.action_space
@@ -69,6 +61,21 @@ class WorldNetwork(eqx.Module):
             zeros = jnp.zeros((batch_size, *space.shape))
             return DiagonalGaussian(zeros, zeros)
         return MultiCategorical(jnp.zeros((batch_size, sum(space.sizes))), space.sizes)
+
+
+def unroll_steps(
+    network: Any, state: NetworkState, xs: Float[Array, "T B I"], resets: Bool[Array, "T B"]
+) -> tuple[NetworkState, ActionDistribution, Float[Array, "T B"]]:
+    """`unroll` of a network that has `initial_state` and `step`: one step after the other, begun anew at resets."""
+
+    def one(state: NetworkState, inputs: Any) -> tuple[NetworkState, Any]:
+        x, reset = inputs
+        state = select_rows(reset, network.initial_state(x.shape[0]), state)
+        state, *said = network.step(state, x)
+        return state, said
+
+    state, (distribution, value) = jax.lax.scan(one, state, (xs, resets))
+    return state, distribution, value
 
 
 def decode_actions(space: Space, encoded: Float[Array, "B A"]) -> Array:

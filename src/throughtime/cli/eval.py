@@ -11,6 +11,7 @@ from throughtime.cli._output import Output
 from throughtime.core import ConfigError
 from throughtime.envs import make
 from throughtime.runs import Run, exact_value, load_run
+from throughtime.runs.config import EnvConfig
 from throughtime.world import Simulation
 
 
@@ -49,7 +50,7 @@ def run(argv: list[str]) -> int:
     arguments = parse(Eval, "eval", argv)
     trust_code(arguments.env)
     output = Output(arguments.json)
-    trained = elsewhere(load_run(arguments.run).where(**arguments.options), arguments.env)
+    trained = elsewhere(load_run(arguments.run), arguments.env, **arguments.options)
     if arguments.exact:
         return _exact(trained, arguments.max_nodes, output)
     with output.console.status("playing …"):
@@ -78,17 +79,24 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def elsewhere(trained: Run, name: str | None) -> Run:
+def elsewhere(trained: Run, name: str | None, **options: int | float | bool | str) -> Run:
     """The run's policy in another environment: the very one that a dream is of, where that is what is named.
 
+    Args:
+        trained: the run.
+        name: of the environment; its own where None.
+        **options: to change in that environment.
+
     Raises:
-        ConfigError: an unknown environment, or one with other observations or actions.
+        ConfigError: an unknown environment or option, or one with other observations or actions.
     """
     if name is None or name == trained.config.env.name:
-        return trained
+        return trained.where(**options)
     if isinstance(trained.env, Simulation) and name == trained.env.real.name:
-        return replace(trained, env=trained.env.real)
-    env = make(name)
+        real = trained.env.real
+        config = replace(trained.config, env=EnvConfig.of(real))
+        return replace(trained, config=config, env=real).where(**options)
+    env = make(name, **options)
     for what in ("observation_space", "action_space"):
         there, here = getattr(env, what), getattr(trained.env, what)
         if (there.shape, what == "action_space" and there) != (here.shape, what == "action_space" and here):

@@ -72,7 +72,7 @@ def run(argv: list[str]) -> int:
     if not isinstance(network, WorldNetwork):
         raise ConfigError(
             f"{arguments.run} is of a run of {trained.config.algo}.",
-            "It has a policy and no world model.",
+            "It has no world model beside the sequences that it was learned from, which are read here too.",
             f"Learn one: throughtime train {trained.config.env.name} --algo world-model",
         )
     env, model, settings = trained.env, network.model, trained.config.agent
@@ -114,11 +114,10 @@ def feed_forward(trained: Run, model: LearnedModel, key: Any) -> LearnedModel:
     settings: Any = trained.config.agent
     aim = parameters_of(model)
 
-    def of_width(hidden: int) -> Any:
-        memory = MemoryConfig("none", hidden)
-        return lambda: build_model(trained.env, settings.world_model, key, memory)
+    def of_width(hidden: int) -> LearnedModel:
+        return build_model(trained.env, settings.world_model, key, MemoryConfig("none", hidden))
 
-    sizes = {hidden: _size(of_width(hidden)) for hidden in (1, 2)}
+    sizes = {hidden: parameters_of(of_width(hidden)) for hidden in (1, 2)}
     per_unit = sizes[2] - sizes[1]
     hidden = max(1, 1 + round((aim - sizes[1]) / per_unit))
     count = min(trained.steps, settings.replay_steps) // settings.rollout_length
@@ -127,11 +126,7 @@ def feed_forward(trained: Run, model: LearnedModel, key: Any) -> LearnedModel:
     learning = LearningConfig(
         updates, settings.batch_size, settings.learning_rate, settings.gradient_clip, settings.max_skipped_updates
     )
-    return fit(of_width(hidden)(), kept, learning, key)
-
-
-def _size(build: Any) -> int:
-    return parameters_of(jax.eval_shape(build))
+    return fit(of_width(hidden), kept, learning, key)
 
 
 def exploited(path: Path, episodes: int, real: str) -> Exploited:

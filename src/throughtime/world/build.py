@@ -29,7 +29,7 @@ def observation_kind(env: Environment, given: str = "auto") -> Kind:
         return "continuous"
     tables, (steps, batch) = env.tables(), LOOKED_AT
     if tables is not None:
-        return kind_of(tables.observations.astype(np.float32))
+        return kind_of(tables.observations.astype(np.float32).reshape(len(tables.observations), -1))
     return kind_of(collect(env, None, batch_size=batch, steps=steps, key=jax.random.key(0)).successors)
 
 

@@ -16,7 +16,10 @@ PARTICLES = 16  # imagined futures whose mean is the prediction
 
 
 class OpenLoop(NamedTuple):
-    """Root mean squared errors by steps ahead, in standard deviations of the observation."""
+    """Root mean squared errors by steps ahead, in standard deviations of the observation.
+
+    K is at most the longest time that any window was still in its episode: beyond it there is nothing to compare.
+    """
 
     model: Float[np.ndarray, " K"]
     persistence: Float[np.ndarray, " K"]  # of "nothing changes"
@@ -58,7 +61,7 @@ def open_loop(model: WorldModel, sequences: Sequences, *, warmup: int, steps: in
         model: with a memory or without.
         sequences: not learned from, `[T, B]`, of at least warmup + K steps.
         warmup: observations read, 1 or more.
-        steps: K.
+        steps: K, at most.
         key: draws latents and observations.
 
     Raises:
@@ -69,7 +72,8 @@ def open_loop(model: WorldModel, sequences: Sequences, *, warmup: int, steps: in
         raise ConfigError(f"warmup = {warmup} and steps = {steps}, of {T} steps", "A window has no room.", "Give less.")
     run = jax.jit(partial(_open_loop, warmup=warmup, steps=steps))
     squares, persistence, count = jax.device_get(run(model, sequences, key))
-    count = np.asarray(count, int)
+    K = np.count_nonzero(count)  # windows only ever become fewer
+    squares, persistence, count = squares[:K], persistence[:K], np.asarray(count[:K], int)
     return OpenLoop(np.sqrt(squares / count), np.sqrt(persistence / count), count)
 
 

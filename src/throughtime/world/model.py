@@ -9,6 +9,7 @@ Time: the reward r_{t+1} is paid for action a_t and arrives together with the ob
 probability that the episode does not *terminate* with this step. A truncation is not predicted: it is a clock's.
 """
 
+import math
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
@@ -119,16 +120,23 @@ class WorldModel(eqx.Module):
 
         return jax.lax.scan(body, state, (actions, keys))
 
-    def check_actions(self, env: Environment) -> None:
-        """Refuses an environment whose actions are not those that the model has learned.
+    def check_environment(self, env: Environment) -> None:
+        """Refuses an environment whose actions or observations are not those of the model.
 
         Raises:
-            ConfigError: another action space.
+            ConfigError: another action space, or observations of another size.
         """
         if env.action_space != self.action_space:
             raise ConfigError(
                 f"{env.name} takes actions of {env.action_space}, the world model those of {self.action_space}.",
                 "A model knows the outcome of the actions that it was trained on, and of no others.",
+                "Train a world model on this environment.",
+            )
+        shape = env.observation_space.shape
+        if math.prod(shape) != self.observation_size:
+            raise ConfigError(
+                f"{env.name} has observations of shape {shape}, the world model reads {self.observation_size} numbers.",
+                "A model predicts the observations that it was trained on.",
                 "Train a world model on this environment.",
             )
 

@@ -136,7 +136,7 @@ class Dream(Simulation):
         horizon: steps after which an episode is truncated; 0 for the real one's longest.
 
     Raises:
-        ConfigError: another action space or observation than the model's, or no horizon.
+        ConfigError: another action space than the model's, observations of another size, or no horizon.
     """
 
     learned: LearnedModel
@@ -144,7 +144,7 @@ class Dream(Simulation):
     horizon: int = 0
 
     def __post_init__(self):
-        self.model.check_actions(self.real)
+        self.model.check_environment(self.real)
         check_horizon(self.real, self.horizon)
 
     @property

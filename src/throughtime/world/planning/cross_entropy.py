@@ -33,6 +33,7 @@ from throughtime.world.planning.planner import (
 )
 
 LEAST_STD = 1e-3  # of a planned continuous action, so that its density exists
+LEAST_PROBABILITY = 1e-30  # of a planned discrete one, so that its logarithm does
 
 
 class _CrossEntropy(Planner):
@@ -196,7 +197,7 @@ class CategoricalCrossEntropy(_CrossEntropy):
         probability, promised = jax.lax.scan(one_round, plan, jax.random.split(key, self.iterations))
         after = jnp.concatenate([probability[1:], jnp.full((1, A), 1.0 / A)])
         after = (1.0 - self.forget) * after + self.forget / A
-        return Planned(Categorical(jnp.log(probability[0])), promised[-1], after)
+        return Planned(Categorical(jnp.log(jnp.maximum(probability[0], LEAST_PROBABILITY))), promised[-1], after)
 
 
 def check_discrete(name: str, space: Space) -> None:

@@ -78,7 +78,7 @@ def imagined_returns(
         G = Σ_{h=0}^{H−1} γ^h (Π_{j<h} c_{j+1}) r_{h+1} + γ^H (Π_{j<H} c_{j+1}) V(s_H)
 
     r_{h+1} and c_{h+1} are what `imagine` tells of a_h: the reward of the step that ends an episode counts, what would
-    come after it does not, be it NaN.
+    come after it does not, be it NaN. A continuation that is NaN is no end.
 
     Args:
         model: imagines.
@@ -96,15 +96,15 @@ def imagined_returns(
         state, alive, total = carry
         action, key = inputs
         state, reward, goes_on = model.imagine(state, action, key)
-        happens = alive > 0
+        happens = alive != 0
         total = total + jnp.where(happens, alive * reward, 0.0)
         return (state, jnp.where(happens, discount * alive * goes_on, 0.0), total), None
 
     N = actions.shape[1]
     keys = jax.random.split(key, actions.shape[0])
     (state, alive, total), _ = jax.lax.scan(body, (state, jnp.ones(N), jnp.zeros(N)), (actions, keys))
-    if terminal_value is not None:
-        total = total + jnp.where(alive > 0, alive * terminal_value(state), 0.0)
+    value = jnp.zeros(N) if terminal_value is None else terminal_value(state)
+    total = total + jnp.where(alive != 0, alive * value, 0.0)
     return jnp.where(jnp.isfinite(total), total, -jnp.inf)
 
 

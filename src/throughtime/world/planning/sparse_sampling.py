@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from throughtime.core import ConfigError
 from throughtime.envs import Space
-from throughtime.rl import Categorical
+from throughtime.rl import Categorical, forbid
 from throughtime.world.model import WorldModel
 from throughtime.world.planning.cross_entropy import check_discrete
 from throughtime.world.planning.planner import (
@@ -81,8 +81,7 @@ class SparseSampling(Planner):
     def __call__(self, model: WorldModel, state: Any, plan: tuple[()], key: PRNGKeyArray) -> Planned:
         """The action values at the root."""
         q = self.action_values(model, state, key)
-        best = jnp.max(q)
-        finite = jnp.where(jnp.isfinite(q), q, jnp.finfo(q.dtype).min / 2)
+        best, finite = jnp.max(q), forbid(q, jnp.isfinite(q))
         return Planned(Categorical((finite - jnp.max(finite)) / self.temperature), best, plan)
 
     def action_values(self, model: WorldModel, state: Any, key: PRNGKeyArray) -> Float[Array, " A"]:
@@ -98,7 +97,8 @@ class SparseSampling(Planner):
         value = jnp.zeros(leaves) if self.terminal_value is None else self.terminal_value(state)
         q = jnp.zeros((1, A))
         for reward, goes_on in reversed(levels):
-            after = jnp.where(goes_on > 0, self.discount * goes_on * value.reshape(reward.shape), 0.0)
+            # What follows an end counts nothing, be it NaN; a continuation that is NaN is a NaN.
+            after = jnp.where(goes_on == 0, 0.0, self.discount * goes_on * value.reshape(reward.shape))
             q = jnp.mean(reward + after, axis=2)
             q = jnp.where(jnp.isfinite(q), q, -jnp.inf)
             value = jnp.max(q, axis=1)
