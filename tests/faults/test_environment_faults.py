@@ -275,8 +275,8 @@ def test_right_environments_raise_no_alarm(mode, seed):
 
 
 @pytest.mark.slow
-def test_a_hundred_right_environments_raise_no_alarm():
-    for seed in range(100, 125):
+def test_more_right_environments_raise_no_alarm():
+    for seed in range(100, 108):
         for mode in ("single", "same-step", "next-step", "disabled"):
             env = Walk() if mode == "single" else Walks(mode, num_envs=1 + seed % 5)
             found = broken(env, seed=seed, steps=150)

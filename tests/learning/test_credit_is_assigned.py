@@ -23,7 +23,7 @@ def test_the_pocket_watch_is_learned_by_redistribution_and_not_without_memory():
     assert result.episodes is not None
     assert result.episodes <= 800
     worth = PocketWatch().action_values()[:, 0]
-    assert np.abs(result.values[-1, :, 0] - worth).max() < 1.5
+    assert np.abs(result.values[-1, :, 0] - worth).max() < 2  # of returns whose noise has a deviation of 11
 
     blind = dataclasses.replace(config, episodes=500, decomposition=DecompositionConfig(memory="none"))
     result = Watches(PocketWatch(), blind).run(3)
