@@ -61,7 +61,7 @@ def test_random_right_policies_break_nothing(seeds):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("seeds", [range(first, first + 20) for first in (0, 100)], ids=str)
 def test_random_right_policies_of_all_kinds_break_nothing(seeds):
-    """A fifth of them: `benchmarks/memcheck.py` goes through all 200, which takes as long as half of the other tests."""
+    """A fifth of them: `benchmarks/memcheck.py` goes through all 200, which takes many minutes."""
     with jax.numpy_dtype_promotion("standard"):  # as users have it: memories of float64 read observations of float32
         for seed in seeds:
             kind, policy = random_policy(seed)
