@@ -1,10 +1,12 @@
 """What SAC and TD3 measure in each iteration."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from throughtime.agents.figures import episode_figures, mean_of_steps
 from throughtime.agents.off_policy import Played
 
 
@@ -34,17 +36,9 @@ def metrics_of(played: Played, infos: dict[str, Array], error: Array) -> Continu
         infos: of each gradient step `[updates]`; those that were not "taken" are left out of the means.
         error: the preflight's.
     """
-    episodes = jnp.sum(played.steps.terminated | played.steps.truncated, dtype=jnp.int32)
-    count = episodes.astype(jnp.float32)
-
-    def mean(name: str, over: str = "taken") -> Array:
-        chosen = infos[over]
-        return jnp.sum(jnp.where(chosen, infos[name], 0.0)) / jnp.maximum(jnp.sum(chosen, dtype=jnp.float32), 1.0)
-
+    mean = partial(mean_of_steps, infos)
     return ContinuousMetrics(
-        episodes=episodes,
-        episode_return=jnp.sum(played.ended_returns) / count,
-        episode_length=jnp.sum(played.ended_lengths).astype(jnp.float32) / count,
+        **episode_figures(played.steps.terminated | played.steps.truncated, played.ended_returns, played.ended_lengths),
         critic_loss=mean("critic_loss"),
         actor_loss=mean("actor_loss", "actor_taken"),
         q_value=mean("q_value"),

@@ -1,10 +1,12 @@
 """What recurrent PPO measures in each iteration."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from throughtime.agents.figures import episode_figures, mean_of_steps
 from throughtime.agents.rollout import Rollout
 
 
@@ -37,25 +39,16 @@ def metrics_of(rollout: Rollout, losses: dict[str, Array], learning_rate: Array)
         losses: of each gradient step `[epochs · minibatches]`; those that were not "taken" are left out of the means.
         learning_rate: `[]`.
     """
-    ended = rollout.terminated | rollout.truncated
-    episodes = jnp.sum(ended, dtype=jnp.int32)
-    taken = losses["taken"]
-    updates = jnp.sum(taken, dtype=jnp.float32)
-
-    def mean(name: str) -> Array:
-        return jnp.sum(jnp.where(taken, losses[name], 0.0)) / jnp.maximum(updates, 1.0)
-
+    mean = partial(mean_of_steps, losses)
     return Metrics(
-        episodes=episodes,
-        episode_return=jnp.sum(rollout.ended_returns) / episodes.astype(jnp.float32),
-        episode_length=jnp.sum(rollout.ended_lengths).astype(jnp.float32) / episodes.astype(jnp.float32),
+        **episode_figures(rollout.terminated | rollout.truncated, rollout.ended_returns, rollout.ended_lengths),
         policy_loss=mean("policy_loss"),
         value_loss=mean("value_loss"),
         entropy=mean("entropy"),
         approximate_kl=mean("approximate_kl"),
         clip_fraction=mean("clip_fraction"),
         gradient_norm=mean("gradient_norm"),
-        updates=updates,
+        updates=jnp.sum(losses["taken"], dtype=jnp.float32),
         skipped_updates=jnp.sum(losses["skipped"], dtype=jnp.int32),
         learning_rate=learning_rate,
         first_ratio_error=losses["ratio_error"][0],

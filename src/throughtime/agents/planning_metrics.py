@@ -1,10 +1,12 @@
 """What the agent with a world model measures in each iteration."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from throughtime.agents.figures import episode_figures, mean_of_steps
 from throughtime.agents.off_policy import Played
 
 
@@ -37,17 +39,9 @@ def metrics_of(played: Played, infos: dict[str, Array], learning_rate: Array, re
         learning_rate: `[]`.
         replay_error: `[]`.
     """
-    episodes = jnp.sum(played.steps.terminated | played.steps.truncated, dtype=jnp.int32)
-    taken = infos["taken"]
-    updates = jnp.sum(taken, dtype=jnp.float32)
-
-    def mean(name: str) -> Array:
-        return jnp.sum(jnp.where(taken, infos[name], 0.0)) / jnp.maximum(updates, 1.0)
-
+    mean = partial(mean_of_steps, infos)
     return Metrics(
-        episodes=episodes,
-        episode_return=jnp.sum(played.ended_returns) / episodes.astype(jnp.float32),
-        episode_length=jnp.sum(played.ended_lengths).astype(jnp.float32) / episodes.astype(jnp.float32),
+        **episode_figures(played.steps.terminated | played.steps.truncated, played.ended_returns, played.ended_lengths),
         observation_loss=mean("observation"),
         reward_loss=mean("reward"),
         continuation_loss=mean("continuation"),
@@ -56,7 +50,7 @@ def metrics_of(played: Played, infos: dict[str, Array], learning_rate: Array, re
         value_mean=mean("value_mean"),
         planned_value=jnp.mean(played.said[1]),
         gradient_norm=mean("gradient_norm"),
-        updates=updates,
+        updates=jnp.sum(infos["taken"], dtype=jnp.float32),
         skipped_updates=jnp.sum(infos["skipped"], dtype=jnp.int32),
         learning_rate=learning_rate,
         replay_error=replay_error,

@@ -1,10 +1,12 @@
 """What recurrent Q-learning measures in each iteration."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from throughtime.agents.figures import episode_figures, mean_of_steps
 from throughtime.agents.off_policy import Played
 
 
@@ -39,24 +41,16 @@ def metrics_of(
         learning_rate: `[]`.
         replay_error: `[]`.
     """
-    episodes = jnp.sum(played.steps.terminated | played.steps.truncated, dtype=jnp.int32)
-    taken = infos["taken"]
-    updates = jnp.sum(taken, dtype=jnp.float32)
-
-    def mean(name: str) -> Array:
-        return jnp.sum(jnp.where(taken, infos[name], 0.0)) / jnp.maximum(updates, 1.0)
-
+    mean = partial(mean_of_steps, infos)
     return Metrics(
-        episodes=episodes,
-        episode_return=jnp.sum(played.ended_returns) / episodes.astype(jnp.float32),
-        episode_length=jnp.sum(played.ended_lengths).astype(jnp.float32) / episodes.astype(jnp.float32),
+        **episode_figures(played.steps.terminated | played.steps.truncated, played.ended_returns, played.ended_lengths),
         loss=mean("loss"),
         td_error=mean("td_error"),
         q_mean=mean("q_mean"),
         epsilon=epsilon,
         priority=priority,
         gradient_norm=mean("gradient_norm"),
-        updates=updates,
+        updates=jnp.sum(infos["taken"], dtype=jnp.float32),
         skipped_updates=jnp.sum(infos["skipped"], dtype=jnp.int32),
         learning_rate=learning_rate,
         replay_error=replay_error,
