@@ -45,7 +45,7 @@ bench: $(VENV)/.installed-bench
 
 results: $(VENV)/.installed
 	$(BIN)/throughtime results bars --out docs/results
-	cp docs/results/results.md docs/results/results.html docs/
+	cp docs/results/results.md docs/
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard src/throughtime/kernels/native/*)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
