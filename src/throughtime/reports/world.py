@@ -15,6 +15,7 @@ from throughtime.reports.svg import GREY, INK, NARROW, ROLE_COLOURS, WIDE, axes_
 from throughtime.world.measures import Calibration, OpenLoop, SideBySide
 
 MODEL, FEED_FORWARD, PERSISTENCE = ROLE_COLOURS["memory"], ROLE_COLOURS["memoryless"], GREY
+LEAST_SPAN = 0.1  # of an axis: what differs by less is the same to the eye
 SHOWN = 4  # numbers of an observation in the figure of an episode
 
 
@@ -109,7 +110,8 @@ def calibration_figure(reward: Calibration, continuation: Calibration, *, narrow
 
     def panel(axes: Axes, found: Calibration, colour: str) -> None:
         low, high = min(found.said.min(), found.came.min()), max(found.said.max(), found.came.max())
-        room = 0.08 * (high - low) or 0.1
+        middle, span = 0.5 * (low + high), max(high - low, LEAST_SPAN)
+        low, high, room = middle - 0.5 * span, middle + 0.5 * span, 0.08 * span
         axes.plot([low - room, high + room], [low - room, high + room], color=GREY, linewidth=1, linestyle="--")
         axes.scatter(found.said, found.came, s=12 + 120 * found.steps / found.steps.sum(), color=colour, zorder=3)
         axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room))
@@ -150,6 +152,8 @@ def episode_figure(episode: SideBySide, labels: Sequence[str], *, narrow: bool =
             axes.plot(steps, real, color=INK, linewidth=1.6, label="real")
             axes.plot(steps, imagined, color=MODEL, linewidth=1.6, label="imagined (mean of 16)")
             axes.set_xlim(1, max(2, len(steps)))
+            if name == "goes on":
+                axes.set_ylim(-0.05, 1.05)
             axes.grid(axis="y")
             axes.tick_params(axis="both", length=0)
             axes.xaxis.set_major_locator(whole_ticks(5 if narrow else 10))
