@@ -28,7 +28,7 @@ from throughtime.agents.planning_metrics import Metrics, metrics_of
 from throughtime.agents.planning_policy import explore, planning_policy
 from throughtime.agents.policy import Policy
 from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE, Fault, find_fault
-from throughtime.agents.replaying import Replaying
+from throughtime.agents.replaying import Replaying, learn_where
 from throughtime.agents.rollout import Actors, start
 from throughtime.core import ConfigError, select_rows
 from throughtime.envs import Environment, VectorEnvironment
@@ -223,16 +223,8 @@ class PlanningAgent(Replaying):
 
         step = partial(self._step, policy, fixed, replay, learning_rate, iteration)
 
-        def learn(learner: _Learner):
-            return jax.lax.scan(step, learner, keys)
-
-        shapes = jax.eval_shape(learn, learner)[1]
-
-        def wait(learner: _Learner):
-            return learner, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
         ready = (done >= config.random_steps) & (self.spec.size(replay) > 0)
-        return jax.lax.cond(ready, learn, wait, learner)
+        return learn_where(ready, step, learner, keys)
 
     def _step(
         self,

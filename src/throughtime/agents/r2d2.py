@@ -39,7 +39,7 @@ from throughtime.agents.q_loss import Batch, burn_in, loss_of, td_loss
 from throughtime.agents.q_metrics import Metrics, metrics_of
 from throughtime.agents.q_network import QNetwork
 from throughtime.agents.r2d2_config import R2D2Config, check
-from throughtime.agents.replaying import Replaying
+from throughtime.agents.replaying import Replaying, learn_where
 from throughtime.agents.rollout import Actors, start
 from throughtime.core import select_rows
 from throughtime.envs import Environment, VectorEnvironment
@@ -219,15 +219,7 @@ class R2D2(Replaying):
         def step(learner: Learner, key: PRNGKeyArray):
             return self._step(policy, replay, learner, learning_rate, iteration, key)
 
-        def learn(learner: Learner):
-            return jax.lax.scan(step, learner, jax.random.split(key, config.updates))
-
-        shapes = jax.eval_shape(learn, learner)[1]
-
-        def wait(learner: Learner):
-            return learner, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
-        return jax.lax.cond(ready, learn, wait, learner)
+        return learn_where(ready, step, learner, jax.random.split(key, config.updates))
 
     def _step(
         self,

@@ -1,4 +1,4 @@
-"""What R2D2, SAC and TD3 are alike in as agents: how their runs go on, end and begin anew around a replay."""
+"""What agents with a replay (R2D2, SAC, TD3, the planner) are alike in: how their runs go on, end and begin anew."""
 
 from abc import abstractmethod
 from typing import Any
@@ -14,6 +14,27 @@ from throughtime.agents.rollout import start
 from throughtime.envs import VectorEnvironment
 from throughtime.gradients import parameter_names
 from throughtime.rl import SequenceReplay
+
+
+def learn_where(ready: Bool[Array, ""], step: Any, learner: Any, keys: Array) -> tuple[Any, Any]:
+    """A scan of `step` over `keys` where there is enough to learn from; else the learner as it is, and zeros.
+
+    Args:
+        ready: whether there is.
+        step: (learner, key) → learner and what it measured.
+        learner: what steps change.
+        keys: one for each step, `[K]`.
+    """
+
+    def learn(learner: Any):
+        return jax.lax.scan(step, learner, keys)
+
+    shapes = jax.eval_shape(learn, learner)[1]
+
+    def wait(learner: Any):
+        return learner, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    return jax.lax.cond(ready, learn, wait, learner)
 
 
 class Replaying:
