@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from throughtime.agents.network import NetworkConfig
-from throughtime.core import ConfigError
+from throughtime.core import require
 from throughtime.gradients import Clipping, check_clipping
 from throughtime.rl import SequenceReplay
 
@@ -92,35 +92,35 @@ def check(config: ContinuousConfig, network: NetworkConfig) -> None:
     """
     counts = ["num_envs", "rollout_length", "updates", "batch_size", "bptt_length", "replay_steps", "policy_delay"]
     for name in (*counts, "max_skipped_updates"):
-        _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
+        require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
     for name in ("burn_in", "learning_starts"):
-        _require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It must not be negative.")
+        require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It must not be negative.")
     for settings in (config, network):
         for name, value in vars(settings).items():
-            _require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
+            require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
     positive = ["actor_learning_rate", "critic_learning_rate", "reward_scale", "polyak"]
     if isinstance(config, SACConfig):
         positive += ["temperature", "temperature_learning_rate"]
     if isinstance(config, TD3Config):
         positive += ["exploration_noise", "target_noise", "target_noise_clip"]
     for name in positive:
-        _require(getattr(config, name) > 0, f"{name} = {getattr(config, name)}", "It has to be positive.")
+        require(getattr(config, name) > 0, f"{name} = {getattr(config, name)}", "It has to be positive.")
     for name in ("discount", "polyak"):
         value = getattr(config, name)
-        _require(0 <= value <= 1, f"{name} = {value}", "It has to lie between 0 and 1.")
-    _require(
+        require(0 <= value <= 1, f"{name} = {value}", "It has to lie between 0 and 1.")
+    require(
         0 <= config.noise_correlation < 1,
         f"noise_correlation = {config.noise_correlation}",
         "0 is white noise, and with 1 it would never change.",
         "Take at least 0 and less than 1: with φ it pushes one way for about 1 / (1 − φ) steps.",
     )
-    _require(
+    require(
         config.start in ("stored", "zero"),
         f"start = {config.start!r}",
         "A sequence begins with the stored state or with zero, an episode's initial one.",
         "Write stored or zero.",
     )
-    _require(
+    require(
         config.gradient_clip is None or config.gradient_clip > 0,
         f"gradient_clip = {config.gradient_clip}",
         "It has to be positive; leave it out for none.",
@@ -128,8 +128,8 @@ def check(config: ContinuousConfig, network: NetworkConfig) -> None:
     check_clipping(config.gradient_clip_by)
     _ = replay_of(config)
     for name, widths in (("encoder", network.encoder), ("head", config.head)):
-        _require(all(width >= 1 for width in widths), f"{name} = {list(widths)}", "Each width has to be at least 1.")
-    _require(
+        require(all(width >= 1 for width in widths), f"{name} = {list(widths)}", "Each width has to be at least 1.")
+    require(
         network.activation in ("tanh", "relu"),
         f"activation = {network.activation!r}",
         "The encoder knows tanh and relu.",
@@ -144,15 +144,10 @@ def replay_of(config: ContinuousConfig) -> SequenceReplay:
     """
     length, period = config.burn_in + config.bptt_length, config.rollout_length
     capacity = -(-config.replay_steps // (config.num_envs * period)) * period
-    _require(
+    require(
         length <= capacity,
         f"replay_steps = {config.replay_steps} is too few.",
         f"A sequence has burn_in + bptt_length = {length} steps, and there are {config.num_envs} environments.",
         f"Raise replay_steps to {-(-length // period) * period * config.num_envs} or more.",
     )
     return SequenceReplay(capacity, period, length, exponent=0.0, correction=0.0)
-
-
-def _require(holds: bool, what: str, why: str, mend: str = "") -> None:
-    if not holds:
-        raise ConfigError(what, why, mend)

@@ -4,11 +4,20 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from throughtime.core import select_rows
 from throughtime.gradients import Clipping, Guard, clip
+
+
+def annealed(config: Any, iteration: Int[Array, ""], total: Int[Array, ""]) -> Float[Array, ""]:
+    """`config.learning_rate` in an iteration; with `config.anneal` it falls to zero over `total` of them in a line."""
+    learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
+    if config.anneal:
+        learning_rate = learning_rate * (1.0 - iteration / total).astype(jnp.float32)
+    return learning_rate
 
 
 class Updated(NamedTuple):

@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from throughtime.agents.agent import Learning, Words
-from throughtime.agents.gradient_step import Updated, gradient_step
+from throughtime.agents.gradient_step import Updated, annealed, gradient_step
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.off_policy import Step, difference, empty_replay, play, recompute, store
 from throughtime.agents.planning_config import PlanningConfig, check
@@ -152,9 +152,7 @@ class PlanningAgent(Replaying):
         )
         replay = store(self.spec, state.replay, played, False)
         policy = self._in_units_of(state.policy, played.steps)
-        learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
-        if config.anneal:
-            learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
+        learning_rate = annealed(config, state.iteration, total)
         learned, fixed = self._learned(policy)
         learner = _Learner(Updated(learned, state.optimiser, state.guard), state.target)
         learner, infos = self._learn(policy, fixed, replay, learner, learning_rate, state.iteration, key_learn)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from throughtime.core import ConfigError, did_you_mean
+from throughtime.agents.sized_replay import sized_replay
+from throughtime.core import ConfigError, did_you_mean, require
 from throughtime.envs import Box, Space
 from throughtime.rl import SequenceReplay
 from throughtime.world import WorldModelConfig
@@ -86,15 +87,7 @@ class PlanningConfig(WorldModelConfig):
         Raises:
             ConfigError: sizes that do not fit together.
         """
-        capacity = self.replay_steps // self.num_envs // self.period * self.period
-        least = -(-self.length // self.period) * self.period
-        _require(
-            capacity >= least,
-            f"replay_steps = {self.replay_steps} is too few.",
-            f"A sequence has burn_in + bptt_length = {self.length} steps, in each of {self.num_envs} environments.",
-            f"Raise replay_steps to {least * self.num_envs} or more.",
-        )
-        return SequenceReplay(capacity, self.period, self.length, 0.0, 0.0)
+        return sized_replay(self, "burn_in + bptt_length")
 
     def learns_value(self, space: Space) -> bool:
         """Whether there is a V to learn."""
@@ -146,35 +139,30 @@ def check(config: PlanningConfig) -> None:
         ConfigError: the first thing that is wrong.
     """
     for name in ("num_envs", "rollout_length", "updates", "batch_size", "period", "bptt_length", "value_width"):
-        _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It is a size.", "Give 1 or more.")
+        require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It is a size.", "Give 1 or more.")
     for name in ("value_batch", "lookahead", "target_period", "max_skipped_updates"):
-        _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It is a count.", "Give 1 or more.")
+        require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It is a count.", "Give 1 or more.")
     for name in ("burn_in", "random_steps"):
-        _require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It counts steps.", "Give 0 or more.")
-    _require(
+        require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It counts steps.", "Give 0 or more.")
+    require(
         config.rollout_length % config.period == 0,
         f"period = {config.period} does not divide rollout_length = {config.rollout_length}.",
         "Whole pieces are stored.",
         "Take a divisor.",
     )
     for name in ("discount", "exploration"):
-        _require(
+        require(
             0.0 <= getattr(config, name) <= 1.0, f"{name} = {getattr(config, name)}", "It lies between 0.0 and 1.0."
         )
-    _require(
+    require(
         not config.value or config.discount < 1.0,
         "discount = 1.0 with a learned value.",
         "The value of an episode without an end would be infinite.",
         "Give a discount below 1, or value = false.",
     )
-    _require(config.learning_rate > 0, f"learning_rate = {config.learning_rate}", "It has to be positive.")
+    require(config.learning_rate > 0, f"learning_rate = {config.learning_rate}", "It has to be positive.")
     clip = config.gradient_clip
-    _require(clip is None or clip > 0, f"gradient_clip = {clip}", "It has to be positive; leave it out for none.")
+    require(clip is None or clip > 0, f"gradient_clip = {clip}", "It has to be positive; leave it out for none.")
     if config.planner not in PLANNERS:
         raise ConfigError(f"There is no planner {config.planner!r}.", "", did_you_mean(config.planner, PLANNERS))
     _ = config.replay
-
-
-def _require(holds: bool, what: str, why: str, mend: str = "") -> None:
-    if not holds:
-        raise ConfigError(what, why, mend)

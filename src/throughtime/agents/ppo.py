@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from throughtime.agents.agent import Learning, Words, run_iterations
-from throughtime.agents.gradient_step import Updated, gradient_step
+from throughtime.agents.gradient_step import Updated, annealed, gradient_step
 from throughtime.agents.metrics import metrics_of
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
@@ -193,9 +193,7 @@ class PPO:
         replay_error = jax.lax.cond(
             state.iteration <= first + 1, lambda: replay_error_of(policy, sequences), lambda: jnp.zeros(())
         )
-        learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
-        if config.anneal:
-            learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
+        learning_rate = annealed(config, state.iteration, total)
         policy, optimiser, guard, losses = self._update(
             policy, state.optimiser, state.guard, sequences, learning_rate, state.iteration, key_update
         )

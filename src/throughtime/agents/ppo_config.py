@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from throughtime.agents.network import NetworkConfig
-from throughtime.core import ConfigError
+from throughtime.core import require
 from throughtime.envs import Box, Space
 from throughtime.gradients import Clipping, check_clipping
 
@@ -59,11 +59,11 @@ def check(config: PPOConfig, network: NetworkConfig, actions: Space) -> None:
         ConfigError: what is wrong, why, and how to mend it.
     """
     check_on_policy(config, network, actions)
-    _require(config.clip > 0, f"clip = {config.clip}", "It has to be positive.")
+    require(config.clip > 0, f"clip = {config.clip}", "It has to be positive.")
     for name in ("value_clip", "target_kl"):
         value = getattr(config, name)
-        _require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
-    _require(config.entropy_weight >= 0, f"entropy_weight = {config.entropy_weight}", "It must not be negative.")
+        require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
+    require(config.entropy_weight >= 0, f"entropy_weight = {config.entropy_weight}", "It must not be negative.")
 
 
 def check_on_policy(config: Any, network: NetworkConfig, actions: Space) -> None:
@@ -73,24 +73,24 @@ def check_on_policy(config: Any, network: NetworkConfig, actions: Space) -> None
         ConfigError: what is wrong, why, and how to mend it.
     """
     for name in ("num_envs", "rollout_length", "epochs", "minibatches", "max_skipped_updates"):
-        _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
+        require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
     T = config.rollout_length
     k = T if config.bptt_length is None else config.bptt_length
-    _require(k >= 1, f"bptt_length = {k}", "It has to be at least 1.")
-    _require(
+    require(k >= 1, f"bptt_length = {k}", "It has to be at least 1.")
+    require(
         k <= T,
         f"bptt_length = {k} is longer than rollout_length = {T}.",
         "Gradients cannot flow back further than the rollout that was recorded.",
         f"Raise rollout_length to {k}, or lower bptt_length to {T} or less.",
     )
-    _require(
+    require(
         T % k == 0,
         f"rollout_length = {T} is not divisible by bptt_length = {k}.",
         "Each rollout is cut into whole sequences.",
         f"Take a bptt_length that divides {T}: {_divisors(T)}.",
     )
     sequences = T // k * config.num_envs
-    _require(
+    require(
         sequences % config.minibatches == 0,
         f"{sequences} sequences cannot be dealt into {config.minibatches} equal minibatches.",
         f"There are num_envs · rollout_length / bptt_length = {config.num_envs} · {T} / {k} sequences.",
@@ -98,39 +98,34 @@ def check_on_policy(config: Any, network: NetworkConfig, actions: Space) -> None
     )
     for name, low, high in (("discount", 0.0, 1.0), ("gae_lambda", 0.0, 1.0)):
         value = getattr(config, name)
-        _require(low <= value <= high, f"{name} = {value}", f"It has to lie between {low} and {high}.")
-    _require(config.learning_rate > 0, f"learning_rate = {config.learning_rate}", "It has to be positive.")
-    _require(
+        require(low <= value <= high, f"{name} = {value}", f"It has to lie between {low} and {high}.")
+    require(config.learning_rate > 0, f"learning_rate = {config.learning_rate}", "It has to be positive.")
+    require(
         config.gradient_clip is None or config.gradient_clip > 0,
         f"gradient_clip = {config.gradient_clip}",
         "It has to be positive; leave it out for none.",
     )
     for settings in (config, network):
         for name, value in vars(settings).items():
-            _require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
-    _require(config.value_weight >= 0, f"value_weight = {config.value_weight}", "It must not be negative.")
+            require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
+    require(config.value_weight >= 0, f"value_weight = {config.value_weight}", "It must not be negative.")
     check_clipping(config.gradient_clip_by)
-    _require(
+    require(
         all(width >= 1 for width in network.encoder),
         f"encoder = {list(network.encoder)}",
         "Each width has to be at least 1.",
     )
-    _require(
+    require(
         network.activation in ("tanh", "relu"),
         f"activation = {network.activation!r}",
         "The encoder knows tanh and relu.",
     )
-    _require(
+    require(
         isinstance(actions, Box) or network.initial_log_std == NetworkConfig.initial_log_std,
         f"initial_log_std = {network.initial_log_std} for discrete actions",
         "It is the width of a normal distribution; these actions have probabilities instead.",
         "Leave it out.",
     )
-
-
-def _require(holds: bool, what: str, why: str, mend: str = "") -> None:
-    if not holds:
-        raise ConfigError(what, why, mend)
 
 
 def _divisors(n: int) -> str:

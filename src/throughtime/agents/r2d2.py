@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from throughtime.agents.agent import Learning, Words
-from throughtime.agents.gradient_step import Updated, gradient_step
+from throughtime.agents.gradient_step import Updated, annealed, gradient_step
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.off_policy import (
     Played,
@@ -152,9 +152,7 @@ class R2D2(Replaying):
             lambda: jnp.zeros(()),
         )
         replay = store(self.spec, state.replay, played, self.keeps_states)
-        learning_rate = jnp.asarray(config.learning_rate, jnp.float32)
-        if config.anneal:
-            learning_rate = learning_rate * (1.0 - state.iteration / total).astype(jnp.float32)
+        learning_rate = annealed(config, state.iteration, total)
         learner = Learner(
             Updated(policy.network, state.optimiser, state.guard), state.target, replay.priorities, replay.states
         )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from throughtime.agents.network import NetworkConfig
-from throughtime.core import ConfigError
+from throughtime.agents.sized_replay import sized_replay
+from throughtime.core import require
 from throughtime.gradients import Clipping, check_clipping
 from throughtime.rl import SequenceReplay
 
@@ -95,15 +96,9 @@ class R2D2Config:
         Raises:
             ConfigError: sizes that do not fit together.
         """
-        capacity = self.replay_steps // self.num_envs // self.period * self.period
-        least = -(-self.length // self.period) * self.period
-        _require(
-            capacity >= least,
-            f"replay_steps = {self.replay_steps} is too few.",
-            f"A sequence has burn_in + bptt_length + 1 = {self.length} steps, in each of {self.num_envs} environments.",
-            f"Raise replay_steps to {least * self.num_envs} or more.",
+        return sized_replay(
+            self, "burn_in + bptt_length + 1", exponent=self.priority_exponent, correction=self.importance_exponent
         )
-        return SequenceReplay(capacity, self.period, self.length, self.priority_exponent, self.importance_exponent)
 
 
 @dataclass(frozen=True)
@@ -135,14 +130,14 @@ def check(config: R2D2Config, network: NetworkConfig) -> None:
     """
     for settings in (config, network):
         for name, value in vars(settings).items():
-            _require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
+            require(not isinstance(value, float) or math.isfinite(value), f"{name} = {value}", "It has to be finite.")
     counted = ("num_envs", "rollout_length", "updates", "batch_size", "period", "bptt_length", "n_step")
     for name in (*counted, "target_period", "max_skipped_updates"):
-        _require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
+        require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It has to be at least 1.")
     for name in ("burn_in", "head_size", "learning_starts", "epsilon_exponent"):
-        _require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It must not be negative.")
+        require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It must not be negative.")
     T, period = config.rollout_length, config.period
-    _require(
+    require(
         T % period == 0,
         f"rollout_length = {T} is not divisible by period = {period}.",
         "Whole pieces are stored.",
@@ -151,21 +146,16 @@ def check(config: R2D2Config, network: NetworkConfig) -> None:
     shares = ("discount", "priority_mixture", "epsilon", "epsilon_start", "epsilon_end", "epsilon_fraction")
     for name in (*shares, "priority_exponent", "importance_exponent"):
         value = getattr(config, name)
-        _require(0.0 <= value <= 1.0, f"{name} = {value}", "It has to lie between 0.0 and 1.0.")
+        require(0.0 <= value <= 1.0, f"{name} = {value}", "It has to lie between 0.0 and 1.0.")
     for name in ("learning_rate", "adam_epsilon", "temperature"):
-        _require(getattr(config, name) > 0, f"{name} = {getattr(config, name)}", "It has to be positive.")
+        require(getattr(config, name) > 0, f"{name} = {getattr(config, name)}", "It has to be positive.")
     clip = config.gradient_clip
-    _require(clip is None or clip > 0, f"gradient_clip = {clip}", "It has to be positive; leave it out for none.")
+    require(clip is None or clip > 0, f"gradient_clip = {clip}", "It has to be positive; leave it out for none.")
     check_clipping(config.gradient_clip_by)
-    _require(
+    require(
         not config.refresh or (config.start == "stored" and config.burn_in > 0 and config.burn_in % period == 0),
         f"refresh = true with start = {config.start!r}, burn_in = {config.burn_in}, period = {period}.",
         "What burn-in reaches replaces the state stored at that very step.",
         f'Take start = "stored" and a burn_in that is a multiple of {period}, or turn refresh off.',
     )
     _ = config.replay
-
-
-def _require(holds: bool, what: str, why: str, mend: str = "") -> None:
-    if not holds:
-        raise ConfigError(what, why, mend)

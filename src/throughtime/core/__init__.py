@@ -12,6 +12,7 @@ from throughtime.core.errors import PreflightError as PreflightError
 from throughtime.core.errors import RunFolderError as RunFolderError
 from throughtime.core.errors import ThroughtimeError as ThroughtimeError
 from throughtime.core.errors import did_you_mean as did_you_mean
+from throughtime.core.errors import require as require
 from throughtime.core.tree import named_arrays as named_arrays
 from throughtime.core.tree import real_numbers as real_numbers
 from throughtime.core.tree import replace_arrays as replace_arrays

@@ -42,6 +42,22 @@ class EnvironmentStepError(ThroughtimeError, RuntimeError):
     """A Python environment that raised, hung, or whose process died, more often than it may be restarted."""
 
 
+def require(holds: bool, what: str, why: str, mend: str = "") -> None:
+    """Nothing where a setting `holds`, else a `ConfigError`.
+
+    Args:
+        holds: whether it does.
+        what: what is wrong, with the offending value.
+        why: why that cannot work.
+        mend: what to do instead.
+
+    Raises:
+        ConfigError: it does not hold.
+    """
+    if not holds:
+        raise ConfigError(what, why, mend)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that lists what is known and, where one is near, suggests it.
 
