@@ -24,7 +24,7 @@ from throughtime.world import (
     kind_of,
     observation_kind,
 )
-from throughtime.world.likelihoods import Bits, GaussianMixture, OneHot
+from throughtime.world.likelihoods import Bits, GaussianMixture, OneHot, TwoHot
 from throughtime.world.measures import open_loop
 from throughtime.world.rssm import _kl
 
@@ -76,11 +76,15 @@ def sequences():
     return collect(Stairs(), None, batch_size=256, steps=12, key=jax.random.key(0))
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def learned(request, sequences):
-    config = WorldModelConfig(model=request.param, width=16, latents=2, classes=4)
+def fitted(sequences, **settings):
+    config = WorldModelConfig(width=16, latents=2, classes=4, **settings)
     model = build_model(Stairs(), config, jax.random.key(1), MemoryConfig(hidden_size=16))
     return fit(model, sequences, LearningConfig(updates=200, batch_size=32, learning_rate=2e-2), jax.random.key(2))
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def learned(request, sequences):
+    return fitted(sequences, model=request.param)
 
 
 # Compiled once a model: operation by operation they take most of the time.
@@ -114,6 +118,14 @@ def test_sequences_are_what_happened(sequences):
 
 def test_rewards_and_ends_are_predicted_at_their_times(learned):
     """Every path through the stairs: reward and end with the step that causes them, the top seen at the end."""
+    check_paths(learned)
+
+
+def test_rewards_in_bins_are_predicted_too(sequences):
+    check_paths(fitted(sequences, model="mdn-rnn", reward_bins=21))
+
+
+def check_paths(learned):
     for actions in ((1, 1, 1), (0, 1, 0, 1, 1), (0, 0, 0, 1), (1, 0, 1, 0, 1)):
         state, step = learned.start(1), 0
         reset, before = jnp.ones(1, bool), jnp.zeros(1, jnp.int32)
@@ -241,6 +253,24 @@ def test_densities_are_scipys():
     np.testing.assert_array_equal(bits.draw(None), [1, 0, 1])
 
 
+def test_two_hot_rewards_keep_their_mean():
+    """What minimises the loss over any outcomes has their mean, wherever they lie between the support's numbers."""
+    u = np.linspace(-5, 5, 21)
+    support = np.sign(u) * (np.exp(np.abs(u)) - 1)
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=21), jnp.float32)
+    p = np.exp(logits) / np.exp(logits).sum()
+    assert float(TwoHot(logits).mean) == pytest.approx(p @ support, rel=1e-4)
+    middle = 0.25 * support[12] + 0.75 * support[13]
+    many = TwoHot(jnp.broadcast_to(logits, (5, 21)))
+    found = many.log_prob(jnp.asarray([middle, support[4], 0.0, 1e9, -1e9], jnp.float32))
+    expected = [0.25 * np.log(p[12]) + 0.75 * np.log(p[13]), *np.log(p[[4, 10, 20, 0]])]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    outcomes = jnp.asarray([-60.3, 0.31, 0.47, 0.47, 2.0], jnp.float32)
+    # The gradient of Σ w log p is w − p: from it the weights w, and from their mean the best distribution.
+    weights = p + jax.grad(lambda y: jnp.sum(TwoHot(y).log_prob(outcomes)) / 5)(many.logits).sum(0)
+    assert float(TwoHot(jnp.log(jnp.maximum(weights, 1e-9))).mean) == pytest.approx(float(outcomes.mean()), rel=1e-3)
+
+
 def test_latents_are_mixed_drawn_and_differentiable():
     model: Any = build_model(Stairs(), WorldModelConfig(latents=2, classes=3, unimix=0.3), jax.random.key(0))
     y = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6)), jnp.float32)
@@ -275,6 +305,8 @@ def test_wrong_use_is_refused(learned, sequences):
         Dream(learned, Stairs(), -1)
     with pytest.raises(ConfigError, match="classes = 1"):
         WorldModelConfig(classes=1)
+    with pytest.raises(ConfigError, match="reward_bins = 1"):
+        WorldModelConfig(reward_bins=1)
     state = observe(
         learned, learned.start(2), jnp.zeros(2, jnp.int32), sequences.observations[0, :2], jnp.ones(2, bool)
     )

@@ -70,7 +70,11 @@ def test_a_dream_has_a_name(world):
     assert make(name, **options) == env
     pinned = EnvConfig(f"world:{world.path}").pinned()
     assert len(str(pinned.options["sha256"])) == 64
-    assert default_config(name).network == default_config("tiger").network
+    tuned, real = default_config(name), default_config("tiger")
+    assert tuned.env == EnvConfig(name)
+    assert (tuned.network, tuned.ppo.discount) == (real.network, real.ppo.discount)
+    assert tuned.ppo.entropy_weight > real.ppo.entropy_weight  # of its own: PPO in dreams of tiger
+    assert default_config(name, "r2d2") == replace(default_config("tiger", "r2d2"), env=EnvConfig(name))
     obs, state = VectorEnvironment(env, 3).reset(jax.random.key(0))
     np.testing.assert_array_equal(obs.sum(axis=1), 1)
     out = VectorEnvironment(env, 3).step(jax.random.key(1), state, jnp.zeros(3, jnp.int32))

@@ -35,7 +35,7 @@ class Metrics(NamedTuple):
     episode_length: Array
     loss: Array
     observation_loss: Array  # nats
-    reward_loss: Array  # half the squared error in units of the rewards' variance
+    reward_loss: Array  # as `Losses.reward`
     continuation_loss: Array  # nats
     dynamics_loss: Array  # KL of the latents, nats
     skipped_updates: Array

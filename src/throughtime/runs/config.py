@@ -190,9 +190,12 @@ def default_config(env: str = "t-maze", algo: str = "ppo") -> RunConfig:
         ConfigError: no such algorithm, or a file that is missing or wrong.
     """
     chosen = algorithm(algo)
-    if added_form(env) is not None:  # a dream: what was tuned for the real environment
+    if added_form(env) is not None:  # a dream: what was tuned in dreams of the real environment, or else in itself
         dreamt: Any = make(env)
-        return replace(default_config(name_of(dreamt.real)[0], algo), env=EnvConfig(env))
+        real = name_of(dreamt.real)[0]
+        file = _defaults(f"world/{real}", algo)
+        tuned = from_toml(file.read_text(encoding="utf-8"), RunConfig) if file.is_file() else default_config(real, algo)
+        return replace(tuned, env=EnvConfig(env))
     name = "pomdp" if env.startswith(PREFIX) else env
     file = _defaults(name, algo)
     if (name != env or env in ENVIRONMENTS) and file.is_file():

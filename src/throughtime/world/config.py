@@ -46,6 +46,9 @@ class WorldModelConfig:
     """Hidden units of each feed-forward part (encoder, prior, heads)."""
     observations: Literal["auto", "categorical", "binary", "continuous"] = "auto"
     """What observations are: one-hot, zeros and ones, or numbers; auto looks at some."""
+    reward_bins: int = 0
+    """0: the expected reward by its squared error. Else K: as a distribution over so many numbers, by cross-entropy,
+    which tells rare and large rewards better (DreamerV3's symexp two-hot, there 255)."""
     latents: int = 8
     """rssm: G, discrete latents."""
     classes: int = 8
@@ -69,6 +72,12 @@ class WorldModelConfig:
         for name in ("width", "latents", "components"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)}", "It is a size.", "Give 1 or more.")
+        if self.reward_bins < 0 or self.reward_bins == 1:
+            raise ConfigError(
+                f"reward_bins = {self.reward_bins}",
+                "A reward lies between two numbers.",
+                "Give 2 or more (an odd number has a 0 among them), or 0 for the squared error.",
+            )
         if self.classes < 2:
             raise ConfigError(f"classes = {self.classes}", "A latent with one class says nothing.", "Give 2 or more.")
         if not 0.0 <= self.unimix < 1.0:

@@ -9,7 +9,7 @@ from throughtime.core import ConfigError, did_you_mean
 from throughtime.memory import Readout
 from throughtime.rl import Moments
 from throughtime.world.data import KINDS, Kind, Sequences
-from throughtime.world.likelihoods import Bits, GaussianMixture, Likelihood, OneHot
+from throughtime.world.likelihoods import Bits, GaussianMixture, Likelihood, OneHot, TwoHot
 
 LEAST_LOG_STD = -5.0  # of a density in standardised units: what never varies would otherwise have an infinite one
 
@@ -75,28 +75,42 @@ class OutcomeHeads(eqx.Module):
 
     reward: Perceptron
     continuation: Perceptron
+    reward_bins: int = eqx.field(static=True)
 
-    def __init__(self, input_size: int, width: int, key: PRNGKeyArray):
+    def __init__(self, input_size: int, width: int, reward_bins: int, key: PRNGKeyArray):
+        """Builds the heads.
+
+        Args:
+            input_size: features.
+            width: hidden units of each.
+            reward_bins: K of `TwoHot`; 0 for an expected reward that is learned by its squared error.
+            key: for the random weights.
+        """
         key_reward, key_continuation = jax.random.split(key)
-        self.reward = Perceptron(input_size, width, 1, key_reward)
+        self.reward_bins = reward_bins
+        self.reward = Perceptron(input_size, width, reward_bins or 1, key_reward)
         self.continuation = Perceptron(input_size, width, 1, key_continuation)
 
     def __call__(self, features: Float[Array, "*batch I"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         """The expected reward in standardised units, and the logit of going on."""
-        return self.reward(features)[..., 0], self.continuation(features)[..., 0]
+        y = self.reward(features)
+        reward = TwoHot(y).mean if self.reward_bins else y[..., 0]
+        return reward, self.continuation(features)[..., 0]
 
     def losses(
         self, features: Float[Array, "T B I"], sequences: Sequences, moments: Moments
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """½ (r̂ − r_{t+1})² in standardised units, and the cross-entropy of 1 − terminated; means over all steps.
+        """The reward's loss (`Losses.reward`), and the cross-entropy of 1 − terminated; means over all steps.
 
         Args:
             features: of what followed step t.
             sequences: the steps.
             moments: of rewards.
         """
-        reward, logit = self(features)
-        error = reward - (sequences.rewards - moments.mean) * moments.scale()
+        target = (sequences.rewards - moments.mean) * moments.scale()
+        y = self.reward(features)
+        each = -TwoHot(y).log_prob(target) if self.reward_bins else 0.5 * jnp.square(y[..., 0] - target)
+        logit = self.continuation(features)[..., 0]
         goes_on = (~sequences.terminated).astype(jnp.float32)
         entropy = goes_on * jax.nn.softplus(-logit) + (1.0 - goes_on) * jax.nn.softplus(logit)
-        return 0.5 * jnp.mean(jnp.square(error)), jnp.mean(entropy)
+        return jnp.mean(each), jnp.mean(entropy)

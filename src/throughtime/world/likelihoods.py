@@ -1,4 +1,4 @@
-"""Distributions over a whole observation, in standardised units where it is continuous."""
+"""Distributions over a whole observation or over a reward, in standardised units where these are continuous."""
 
 from typing import NamedTuple
 
@@ -65,6 +65,43 @@ class GaussianMixture(NamedTuple):
         chosen = jax.nn.one_hot(component, K, dtype=self.mean.dtype)[..., None]
         mean, log_std = (jnp.sum(chosen * x, axis=-2) for x in (self.mean, self.log_std))
         return mean + jnp.exp(log_std) * jax.random.normal(key_noise, mean.shape)
+
+
+REACH = 5.0  # of `TwoHot`, in symmetric logarithms: e⁵ − 1 = 147 standard deviations
+
+
+class TwoHot(NamedTuple):
+    """One of K numbers, dense around 0 and sparse far out; what lies between two counts as a part of each.
+
+    The numbers are sign(u) (e^|u| − 1) for K values of u spaced evenly from −5 to 5. The mean is that of what was
+    learned from, however coarse they are. Few and far outcomes are told by cross-entropy, which is as steep for a rare
+    one as for a frequent one, where a squared error hardly sees the rare one.
+
+    Reference: Hafner et al. 2023, "Mastering diverse domains through world models" (arXiv 2301.04104): symexp two-hot.
+    """
+
+    logits: Float[Array, "*batch K"]
+
+    @property
+    def support(self) -> Float[Array, " K"]:
+        """The K numbers, ascending."""
+        u = jnp.linspace(-REACH, REACH, self.logits.shape[-1])
+        return jnp.sign(u) * jnp.expm1(jnp.abs(u))
+
+    @property
+    def mean(self) -> Float[Array, "*batch"]:
+        """The expected number."""
+        return jax.nn.softmax(self.logits) @ self.support
+
+    def log_prob(self, x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """Σ_k w_k log p_k, with the weights of the two numbers around x, whose weighted mean is x; clipped to them."""
+        support, K = self.support, self.logits.shape[-1]
+        x = jnp.clip(x, support[0], support[-1])
+        low = jnp.clip(jnp.searchsorted(support, x, side="right") - 1, 0, K - 2)
+        share = (x - support[low]) / (support[low + 1] - support[low])
+        log_p = jax.nn.log_softmax(self.logits)
+        below, above = (jnp.take_along_axis(log_p, i[..., None], axis=-1)[..., 0] for i in (low, low + 1))
+        return (1.0 - share) * below + share * above
 
 
 Likelihood = OneHot | Bits | GaussianMixture

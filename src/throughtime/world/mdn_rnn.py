@@ -81,7 +81,7 @@ class MDNRNN(LearnedModel):
         self.nothing = jnp.zeros(H)
         self.density = ObservationHead(H, W, O, kind, K, keys[1])
         self.first = ObservationHead(H, W, O, kind, K, keys[2])
-        self.outcome = OutcomeHeads(H + O, W, keys[3])
+        self.outcome = OutcomeHeads(H + O, W, config.reward_bins, keys[3])
         self.observation_moments, self.change_moments = Moments.create((O,)), Moments.create((O,))
         self.reward_moments = Moments.create(())
         self.observation_size, self.action_space, self.kind = O, action_space, kind

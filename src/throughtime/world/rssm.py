@@ -91,7 +91,7 @@ class RSSM(LearnedModel):
         self.encoder = Perceptron(observation_size, W, Z, keys[1])
         self.prior = Perceptron(H, W, Z, keys[2])
         self.observation = ObservationHead(H + Z, W, observation_size, kind, 1, keys[3])
-        self.outcome = OutcomeHeads(H + Z, W, keys[4])
+        self.outcome = OutcomeHeads(H + Z, W, config.reward_bins, keys[4])
         self.observation_moments, self.reward_moments = Moments.create((observation_size,)), Moments.create(())
         self.observation_size, self.action_space, self.kind, self.config = observation_size, action_space, kind, config
 
