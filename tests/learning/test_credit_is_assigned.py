@@ -17,9 +17,17 @@ pytestmark = pytest.mark.slow
 
 def test_the_pocket_watch_is_learned_by_redistribution_and_not_without_memory():
     config = WatchConfig(episodes=1_000)
-    result = Watches(PocketWatch(), config).run(3)
+    watches = Watches(PocketWatch(), config)
+    result = watches.run(8)
     assert result.status is not None
     assert result.status.on
+    # Values of first actions are means of Σ λ^k r'_k over all episodes, by NumPy.
+    assert result.played is not None
+    moved = np.asarray(watches.decomposition.rewards(result.state, result.played))
+    credit = config.trace ** np.arange(len(moved)) @ moved
+    brand, action = np.asarray(result.played.observations[0, :, 3:7]), np.asarray(result.played.actions[0])
+    its = np.einsum("nb,na->ban", brand, action)  # [4, 2, N]
+    np.testing.assert_allclose(result.values[-1], its @ credit / its.sum(axis=2), rtol=1e-3, atol=1e-3)
     assert result.episodes is not None
     assert result.episodes <= 800
     worth = PocketWatch().action_values()[:, 0]

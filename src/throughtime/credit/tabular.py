@@ -26,7 +26,8 @@ def returns_to_go(rewards: Float[Array, "T *N"], discount: float = 1.0) -> Float
     """G_t = r_t + γ G_{t+1}: the targets of Monte Carlo. Rewards behind an episode's end have to be 0.
 
     Of redistributed rewards the greedy targets are the rewards themselves: E[r'_t | s_t, a_t] = Q(s_t, a_t) − a term
-    that no action at t changes (direct Q-value estimation; Arjona-Medina et al. 2019, section 3).
+    that no action at t changes (direct Q-value estimation; Arjona-Medina et al. 2019, section 3). That is γ = 0; where
+    redistribution is not optimal yet, a γ below 1 counts in what comes a little late, and little of the noise after it.
     """
 
     def body(after: Array, reward: Array) -> tuple[Array, Array]:

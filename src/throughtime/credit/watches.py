@@ -3,8 +3,8 @@
 All methods meet the same kind of episodes in batches: ε-greedy by their own values at the first step, which is the only
 one that decides anything (later actions are "leave", as in the published code). They differ in their targets alone:
 
-- `rudder`: r'_t, the redistributed reward, averaged over all episodes so far under the present predictor. While the
-  predictor is not good enough yet, what `monte-carlo` with 1/n does.
+- `rudder`: Σ_k λ^k r'_{t+k}, redistributed rewards, averaged over all episodes so far under the present predictor.
+  While that is not good enough yet, what `monte-carlo` with 1/n does.
 - `monte-carlo`: the return, with a constant step or 1/n.
 - `td`: TD(λ), with a constant step or 1/n.
 
@@ -59,8 +59,9 @@ class WatchConfig:
     """ε: how often the first action is drawn at random; with 1 always, and the greedy policy is learned beside it."""
     step: float = 0.0
     """α of monte-carlo and td; 0 for 1/n."""
-    trace: float = 0.9
-    """λ of td."""
+    trace: float = 0.95
+    """λ of td. Of rudder: how much an action is credited with the redistributed rewards of the steps after it; 0 for
+    its own alone, which is right where redistribution is optimal, 1 for their sum, which is the return."""
     decomposition: DecompositionConfig = field(default_factory=DecompositionConfig)
 
     def __post_init__(self):
@@ -230,6 +231,8 @@ class Watches:
         known = jnp.arange(config.episodes, dtype=jnp.int32) < place + config.batch
         inside = archive.episodes.inside & known[None]
         on = decomposition.verdict(state) == ON
-        targets = jnp.where(on, decomposition.rewards(state, archive.episodes), returns_to_go(archive.episodes.rewards))
+        # What the predictor finds out late about an action comes with the next few steps' rewards.
+        moved = returns_to_go(decomposition.rewards(state, archive.episodes), config.trace)
+        targets = jnp.where(on, moved, returns_to_go(archive.episodes.rewards))
         table = mean_targets(table, archive.rows[:-1], archive.actions, targets, inside)
         return table, state, archive, (self.right(table), on, table.values[self.starts])
