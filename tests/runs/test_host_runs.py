@@ -124,7 +124,13 @@ def test_environments_of_others_have_general_settings():
     general = runs.default_config("gym:CartPole-v1")
     assert general.network.normalise_observations
     assert general.ppo.normalise_returns
-    assert not runs.default_config("minigrid:MiniGrid-MemoryS7-v0").network.normalise_observations
+
+
+def test_environments_of_minigrid_have_tuned_settings_and_a_module_of_that_name_does_not():
+    tuned = runs.default_config("minigrid:MiniGrid-MemoryS7-v0")
+    assert (tuned.env.name, tuned.ppo.num_envs) == ("minigrid:MiniGrid-MemoryS7-v0", 32)
+    assert runs.default_config("minigrid:MiniGrid-MemoryS7-v0", "r2d2").network.normalise_observations
+    assert runs.default_config("tiger:Tiger").ppo == runs.default_config("gym:CartPole-v1").ppo
 
 
 @pytest.mark.slow

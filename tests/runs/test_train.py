@@ -343,7 +343,7 @@ def test_a_gradient_that_goes_bad_in_backpropagation_alone_is_traced_to_its_para
 
 def test_a_failed_preflight_stops_before_any_update(tmp_path, monkeypatch):
     """`tests/faults` shows what makes it fail; here no difference is small enough."""
-    monkeypatch.setattr("throughtime.agents.ppo.PREFLIGHT_TOLERANCE", -1.0)
+    monkeypatch.setattr("throughtime.agents.preflight.PREFLIGHT_TOLERANCE", -1.0)
     config = replace(SMALL, ppo=replace(SMALL.ppo, discount=0.5))  # a program of its own
     with pytest.raises(PreflightError) as error:
         train(config, tmp_path / "run", env=Clock())

@@ -31,7 +31,7 @@ from throughtime.agents.off_policy import (
     store,
 )
 from throughtime.agents.policy import Policy
-from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE, Fault, find_fault
+from throughtime.agents.preflight import Fault, find_fault
 from throughtime.agents.replaying import Replaying
 from throughtime.agents.rollout import Actors, start
 from throughtime.envs import Environment, VectorEnvironment
@@ -149,7 +149,7 @@ class Continuous(Replaying):
             policy.to_environment(played.steps.action),
             played.steps.reward,
             error,
-            jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE),
+            first,
             learned.guard,
             config.max_skipped_updates,
         )

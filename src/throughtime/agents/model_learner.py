@@ -16,7 +16,7 @@ from throughtime.agents.agent import Learning, Words, policy_key, run_iterations
 from throughtime.agents.model_learner_config import WorldModelAgentConfig
 from throughtime.agents.network import NetworkConfig
 from throughtime.agents.policy import Policy
-from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, Fault, find_fault
+from throughtime.agents.preflight import Fault, find_fault
 from throughtime.agents.rollout import Actors
 from throughtime.agents.world_network import WorldNetwork
 from throughtime.core import ConfigError
@@ -197,7 +197,7 @@ class ModelLearner:
             played.actions,
             played.rewards,
             jnp.zeros(()),
-            jnp.asarray(PREFLIGHT_TOLERANCE, jnp.float32),
+            jnp.zeros((), jnp.int32),
             training.guard,
             config.max_skipped_updates,
         )

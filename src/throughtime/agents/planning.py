@@ -27,7 +27,7 @@ from throughtime.agents.planning_loss import Learned, model_and_value_loss, stat
 from throughtime.agents.planning_metrics import Metrics, metrics_of
 from throughtime.agents.planning_policy import explore, planning_policy
 from throughtime.agents.policy import Policy
-from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE, Fault, find_fault
+from throughtime.agents.preflight import Fault, find_fault
 from throughtime.agents.replaying import Replaying, learn_where
 from throughtime.agents.rollout import Actors, start
 from throughtime.core import ConfigError, select_rows
@@ -157,13 +157,12 @@ class PlanningAgent(Replaying):
         learner = _Learner(Updated(learned, state.optimiser, state.guard), state.target)
         learner, infos = self._learn(policy, fixed, replay, learner, learning_rate, state.iteration, key_learn)
         (learned, optimiser, guard), target = learner
-        tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
         fault = find_fault(
             played.finite,
             policy.to_environment(played.steps.action),
             played.steps.reward,
             replay_error,
-            tolerance,
+            first,
             guard,
             config.max_skipped_updates,
         )

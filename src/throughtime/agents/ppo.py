@@ -21,8 +21,6 @@ from throughtime.agents.policy import Policy
 from throughtime.agents.ppo_config import check
 from throughtime.agents.preflight import (
     FORWARD,
-    PREFLIGHT_TOLERANCE,
-    RESUMED_TOLERANCE,
     Fault,
     find_fault,
     replay_error_of,
@@ -197,10 +195,9 @@ class PPO:
         policy, optimiser, guard, losses = self._update(
             policy, state.optimiser, state.guard, sequences, learning_rate, state.iteration, key_update
         )
-        tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
         taken = policy.to_environment(rollout.actions)
         fault = find_fault(
-            rollout.finite, taken, rollout.rewards, replay_error, tolerance, guard, config.max_skipped_updates
+            rollout.finite, taken, rollout.rewards, replay_error, first, guard, config.max_skipped_updates
         )
         policy = policy.observe(rollout.observations)
         after = TrainState(

@@ -34,7 +34,7 @@ from throughtime.agents.off_policy import (
     store,
 )
 from throughtime.agents.policy import Policy, PolicyState
-from throughtime.agents.preflight import PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE, Fault, find_fault
+from throughtime.agents.preflight import Fault, find_fault
 from throughtime.agents.q_loss import Batch, burn_in, loss_of, td_loss
 from throughtime.agents.q_metrics import Metrics, metrics_of
 from throughtime.agents.q_network import QNetwork
@@ -159,13 +159,12 @@ class R2D2(Replaying):
         learner, infos = self._learn(policy, replay, learner, learning_rate, state.iteration, key_learn)
         network, optimiser, guard = learner.updated
         replay = replay._replace(priorities=learner.priorities, states=learner.states)
-        tolerance = jnp.where(first == 0, PREFLIGHT_TOLERANCE, RESUMED_TOLERANCE)
         fault = find_fault(
             played.finite,
             played.steps.action,
             played.steps.reward,
             replay_error,
-            tolerance,
+            first,
             guard,
             config.max_skipped_updates,
         )

@@ -30,6 +30,7 @@ from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
 
+FAMILIES = ("pomdp", "minigrid")  # prefixes whose environments share tuned settings
 EVALUATION_SEED = 1_000_003  # training seeds stay below, so that evaluation episodes are fresh
 
 
@@ -196,15 +197,16 @@ def default_config(env: str = "t-maze", algo: str = "ppo") -> RunConfig:
         file = _defaults(f"world/{real}", algo)
         tuned = from_toml(file.read_text(encoding="utf-8"), RunConfig) if file.is_file() else default_config(real, algo)
         return replace(tuned, env=EnvConfig(env))
-    name = "pomdp" if env.startswith(PREFIX) else env
-    file = _defaults(name, algo)
-    if (name != env or env in ENVIRONMENTS) and file.is_file():
+    is_file = env.startswith(PREFIX)
+    family = env.partition(":")[0]
+    file = _defaults(family, algo)
+    if (env in ENVIRONMENTS or family in FAMILIES) and file.is_file():
         config = replace(from_toml(file.read_text(encoding="utf-8"), RunConfig), env=EnvConfig(env))
-    elif name != env or env in ENVIRONMENTS:
+    elif env in ENVIRONMENTS or is_file:
         config = RunConfig(env=EnvConfig(env), network=chosen.network, algo=algo)
     else:
         return _general_config(env, algo)
-    return config.with_agent(discount=make(env).discount) if name != env else config
+    return config.with_agent(discount=make(env).discount) if is_file else config
 
 
 def _defaults(name: str, algo: str) -> Traversable:
@@ -217,7 +219,7 @@ def _general_config(env: str, algo: str) -> RunConfig:
     """For environments of others: their scales are not known, and those in Python take their time."""
     config = RunConfig(
         env=EnvConfig(env),
-        network=replace(algorithm(algo).network, normalise_observations=not env.startswith("minigrid:")),
+        network=replace(algorithm(algo).network, normalise_observations=True),
         evaluation_episodes=100,
         algo=algo,
     )
