@@ -64,3 +64,13 @@ def test_standardise_scales_and_clips():
     # (5 − 1) / 2 = 2; a feature that never varied is divided by √1e-8 and clipped at 10.
     assert_allclose(moments.standardise(jnp.array([[5.0, 0.0], [-99.0, 1.0]])), [[2, 0], [-10, 10]], rtol=1e-5)
     assert_allclose(moments.standardise(jnp.array([[5.0, 1.0]]), limit=1.5), [[1.5, 1.5]])
+
+
+def test_a_number_that_never_changes_does_not_vary():
+    rng = np.random.default_rng(0)
+    moments = Moments.create((4,))
+    assert np.asarray(moments.varies()).all()  # nothing was seen: nothing is known
+    for _ in range(50):
+        x = rng.normal(size=(200, 4)) * [0.0, 0.0, 1e-3, 1.0] + [0.0, 7.3, 5.0, 0.0]
+        moments = moments.update(jnp.asarray(x, jnp.float32))
+    np.testing.assert_array_equal(moments.varies(), [False, False, True, True])

@@ -61,11 +61,58 @@ def test_a_full_tree_is_exhaustive_enumeration(start):
     assert float(planned.value) == pytest.approx(max(best), abs=1e-5)
 
 
+class Clock(NamedTuple):
+    time: Any
+
+
+class Targets(WorldModel):
+    """Pays −(a − target_t)²: the best plan is the targets, as far as the range goes."""
+
+    targets: Any  # [T]
+    observation_size: int = eqx.field(static=True, default=1)
+    action_space: Any = eqx.field(static=True, default=Box(0.0, 4.0, (1,)))
+
+    def start(self, batch_size):
+        return Clock(jnp.zeros(batch_size, jnp.int32))
+
+    def observe(self, state, action_tm1, observation_t, reset_t, key=None):
+        return Clock(jnp.where(reset_t, 0, state.time + 1))
+
+    def imagine(self, state, action_t, key=None):
+        reward = -((action_t[:, 0] - self.targets[state.time]) ** 2)
+        return Clock(state.time + 1), reward, jnp.ones_like(reward)
+
+    def decode(self, state, key=None):
+        return state.time[:, None].astype(jnp.float32)
+
+
+class Lottery(Targets):
+    """Every action pays a draw from the same distribution, around 0."""
+
+    action_space: Any = eqx.field(static=True, default=Discrete(3))
+
+    def imagine(self, state, action_t, key=None):
+        assert key is not None
+        return Clock(state.time + 1), jax.random.normal(key, action_t.shape), jnp.ones(action_t.shape)
+
+
+def test_common_draws_promise_nothing_for_luck():
+    # No action is better than another. With draws of its own for each, the best of 3 + 9 + 27 is worth about 2.9.
+    model, planner = Lottery(jnp.zeros(4)), SparseSampling(widths=(2, 2, 2), discount=1.0, common_draws=True)
+    search = jax.jit(jax.vmap(lambda key: planner.action_values(model, model.start(1), key)))
+    found = search(jax.random.split(KEY, 1_000))
+    np.testing.assert_allclose(found, found[:, :1].repeat(3, axis=1), atol=1e-5)
+    assert float(jnp.mean(found)) == pytest.approx(0.0, abs=4 * np.sqrt(3 / 2 / 1_000))
+
+
 def test_values_are_fitted_to_what_a_full_search_finds_with_the_old_value_at_its_end():
     model, states = at(0, 5)
     states = states._replace(index=jnp.arange(5, dtype=jnp.int32))
     value = StateValue(model, 4, KEY)
-    value = eqx.tree_at(lambda v: v.layers[-1].bias_y, value, jnp.array([0.7]))  # 0.7 everywhere
+    # One network says 0.7 everywhere, the other more, and is not believed.
+    value = eqx.tree_at(
+        lambda v: [m[-1].bias_y for m in v.members], value, [jnp.array([x], jnp.float32) for x in (0.7, 2.0)]
+    )
     got = value_targets(model, value, states, KEY, discount=GAMMA, depth=2)
     expected = [max(all_returns(TABLES, s, 2, GAMMA, np.full(5, 0.7)).values()) for s in range(5)]
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
@@ -96,31 +143,6 @@ def test_cross_entropy_finds_the_best_sequence_and_hands_it_on_moved_by_one_step
     assert tuple(np.argmax(planned.plan[:-1], axis=1)) == best[1:]
     np.testing.assert_allclose(planned.plan[-1], 1 / 3, rtol=1e-6)
     assert float(planned.value) == pytest.approx(expected[best], abs=0.05)
-
-
-class Clock(NamedTuple):
-    time: Any
-
-
-class Targets(WorldModel):
-    """Pays −(a − target_t)²: the best plan is the targets, as far as the range goes."""
-
-    targets: Any  # [T]
-    observation_size: int = eqx.field(static=True, default=1)
-    action_space: Any = eqx.field(static=True, default=Box(0.0, 4.0, (1,)))
-
-    def start(self, batch_size):
-        return Clock(jnp.zeros(batch_size, jnp.int32))
-
-    def observe(self, state, action_tm1, observation_t, reset_t, key=None):
-        return Clock(jnp.where(reset_t, 0, state.time + 1))
-
-    def imagine(self, state, action_t, key=None):
-        reward = -((action_t[:, 0] - self.targets[state.time]) ** 2)
-        return Clock(state.time + 1), reward, jnp.ones_like(reward)
-
-    def decode(self, state, key=None):
-        return state.time[:, None].astype(jnp.float32)
 
 
 def test_continuous_plans_find_the_targets_within_bounds_and_move_on():

@@ -12,6 +12,7 @@ import scipy.stats
 
 from throughtime.core import ConfigError, NonFiniteError
 from throughtime.envs import Box, Discrete, Environment, VectorEnvironment, make
+from throughtime.rl import Moments
 from throughtime.world import (
     Dream,
     LearningConfig,
@@ -24,6 +25,7 @@ from throughtime.world import (
     kind_of,
     observation_kind,
 )
+from throughtime.world.heads import OutcomeHeads
 from throughtime.world.likelihoods import Bits, GaussianMixture, OneHot, TwoHot
 from throughtime.world.measures import open_loop
 from throughtime.world.rssm import _kl
@@ -137,6 +139,48 @@ def check_paths(learned):
             assert float(reward[0]) == pytest.approx(paid, abs=0.15)
             assert float(goes_on[0]) == pytest.approx(float(step < 3), abs=0.1)  # a truncation is no end
             assert int(learned.decode(imagined)[0].argmax()) == step
+
+
+@pytest.mark.parametrize("weight", [1.0, 20.0])
+def test_what_is_said_of_ends_is_their_frequency_whatever_their_weight(weight, sequences):
+    """Knowing nothing (features of zeros), the best bias says how often episodes end."""
+    ends = float(sequences.terminated.mean())
+    heads, features = OutcomeHeads(3, 4, jax.random.key(0), end_weight=weight), jnp.zeros((*sequences.resets.shape, 3))
+
+    def slope(probability):
+        """Of the loss in the bias, where the heads say that episodes go on with this probability."""
+        bias = jnp.array([np.log(probability / (1 - probability)) - np.log(weight)], jnp.float32)
+        at = eqx.tree_at(lambda h: h.continuation.output.bias_y, heads, bias)
+        assert float(jax.nn.sigmoid(at(features)[1]).mean()) == pytest.approx(probability, rel=1e-5)
+        loss = eqx.filter_grad(lambda h: h.losses(features, sequences, Moments.create(()))[1])
+        return float(loss(at).continuation.output.bias_y[0])
+
+    assert slope(1 - ends) == pytest.approx(0.0, abs=1e-6)
+    assert slope(0.9 * (1 - ends)) < -1e-3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_number_that_never_varies_is_known_and_teaches_nothing(name):
+    """Positions of CartPole alone are seen: velocities read 0, and must not drown the rest."""
+    env = make("cartpole-positions")
+    seen = collect(env, None, batch_size=8, steps=12, key=jax.random.key(0))
+    model = build_model(env, WorldModelConfig(model=name, width=8), jax.random.key(1), MemoryConfig(hidden_size=8))
+    model, head = model.scaled_by(seen), "observation" if name == "rssm" else "density"
+
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def gradient(model):
+        return model.loss(seen, jax.random.key(2)).total
+
+    layer = getattr(gradient(model), head).layers.output.bias_y
+    K = getattr(model, head).components
+    mean, log_std = np.asarray(layer[K:]).reshape(2, K, 4)
+    for part in (mean, log_std):
+        assert (part[:, [1, 3]] == 0.0).all()
+        assert (np.abs(part[:, [0, 2]]).max(axis=0) > 1e-3).all()
+    state = observe(model, model.start(8), seen.actions[0], seen.observations[0], seen.resets[0])
+    after, _, _ = imagine(model, state, seen.actions[0], jax.random.key(3))
+    np.testing.assert_allclose(model.decode(after, jax.random.key(4))[:, [1, 3]], 0.0, atol=1e-4)
 
 
 def shifted(x, by):

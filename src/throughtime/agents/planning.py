@@ -97,7 +97,7 @@ class PlanningAgent(Replaying):
         key_model, key_value = jax.random.split(key)
         model = build_model(self.env, self.config.world_model, key_model, self.memory)
         learns = self.config.learns_value(self.env.action_space)
-        value = StateValue(model, self.config.value_width, key_value) if learns else None
+        value = StateValue(model, self.config.value_width, key_value, self.config.value_members) if learns else None
         return planning_policy(self.env, model, self.config.make_planner(self.env.action_space, value))
 
     def init(self, seed: int | Array) -> PlanningState:
@@ -174,14 +174,14 @@ class PlanningAgent(Replaying):
         """What gradient steps change, and the rest of the model."""
         learned, fixed = trainable(_model(policy))
         value = _value(policy)
-        return Learned(learned, None if value is None else value.layers), fixed
+        return Learned(learned, None if value is None else value.members), fixed
 
     def _with(self, policy: Policy, learned: Learned, fixed: Any) -> Policy:
         """The policy with these parameters."""
 
         def parts(p: Policy) -> Any:
             value = _value(p)
-            return (_model(p),) if value is None else (_model(p), value.layers)
+            return (_model(p),) if value is None else (_model(p), value.members)
 
         model = eqx.combine(learned.model, fixed)
         return eqx.tree_at(parts, policy, (model,) if learned.value is None else (model, learned.value))
@@ -256,8 +256,8 @@ class PlanningAgent(Replaying):
         )
         if target is not None:
             copies = done.taken & (done.updated.guard.updates % config.target_period == 0)
-            layers = select_rows(copies, done.updated.params.value, target.layers)
-            target = eqx.tree_at(lambda v: v.layers, target, layers)
+            members = select_rows(copies, done.updated.params.value, target.members)
+            target = eqx.tree_at(lambda v: v.members, target, members)
         info = {**info, "gradient_norm": done.norm, "taken": done.taken, "skipped": done.skipped}
         return _Learner(done.updated, target), info
 

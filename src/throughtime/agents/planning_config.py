@@ -56,7 +56,9 @@ class PlanningConfig(WorldModelConfig):
     value: bool = True
     """Learns V of the model's states in imagination, for the end of a plan's horizon; of discrete actions only."""
     value_width: int = 64
-    """Units of each of V's two layers."""
+    """Units of each of the two layers of a network of V."""
+    value_members: int = 2
+    """Networks of V; the least of what they say counts, for searches go where one errs upwards."""
     value_batch: int = 256
     """States that V is fitted at in a gradient step."""
     lookahead: int = 3
@@ -108,7 +110,12 @@ class PlanningConfig(WorldModelConfig):
             kind = "cross-entropy" if isinstance(space, Box) else "tree"
         planner: Planner
         if kind == "tree":
-            planner = SparseSampling(widths=self.widths, discount=self.discount, terminal_value=value)
+            planner = SparseSampling(
+                widths=self.widths,
+                discount=self.discount,
+                terminal_value=value,
+                common_draws=set(self.widths) == {1},
+            )
         elif kind == "uct":
             planner = UCT(
                 simulations=self.simulations, depth=self.horizon, discount=self.discount, terminal_value=value
@@ -140,7 +147,7 @@ def check(config: PlanningConfig) -> None:
     """
     for name in ("num_envs", "rollout_length", "updates", "batch_size", "period", "bptt_length", "value_width"):
         require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It is a size.", "Give 1 or more.")
-    for name in ("value_batch", "lookahead", "target_period", "max_skipped_updates"):
+    for name in ("value_members", "value_batch", "lookahead", "target_period", "max_skipped_updates"):
         require(getattr(config, name) >= 1, f"{name} = {getattr(config, name)}", "It is a count.", "Give 1 or more.")
     for name in ("burn_in", "random_steps"):
         require(getattr(config, name) >= 0, f"{name} = {getattr(config, name)}", "It counts steps.", "Give 0 or more.")

@@ -19,7 +19,7 @@ class Learned(NamedTuple):
     """What gradient steps change."""
 
     model: Any  # the trainable part of the world model, as `trainable` gives it
-    value: Any  # the layers of the value; None where there is none
+    value: Any  # the networks of the value; None where there is none
 
 
 def to_sequences(policy: Policy, steps: Step) -> Sequences:
@@ -89,6 +89,6 @@ def model_and_value_loss(
     rows = jax.random.randint(key_pick, (config.value_batch,), 0, count)
     chosen = jax.lax.stop_gradient(jax.tree.map(lambda x: x[rows], flat))
     aim = value_targets(frozen, target, chosen, key_search, discount=config.discount, depth=config.lookahead)
-    said = eqx.tree_at(lambda v: v.layers, value, learned.value).in_units(numbers(chosen))
-    error = jnp.mean((said - aim / value.unit) ** 2)
+    said = eqx.tree_at(lambda v: v.members, value, learned.value).in_units(numbers(chosen))
+    error = jnp.mean((said - (aim / value.unit)[None]) ** 2)  # each network by itself
     return losses.total + error, info | {"value": error, "value_mean": jnp.mean(aim)}

@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
+
+LEAST_WEIGHT = 1e-4  # of what moments begin with
 
 
 class Moments(NamedTuple):
@@ -16,7 +18,7 @@ class Moments(NamedTuple):
     @classmethod
     def create(cls, shape: tuple[int, ...]) -> "Moments":
         """Mean 0 and variance 1, with next to no weight: the identity until something was seen."""
-        return cls(jnp.asarray(1e-4, jnp.float32), jnp.zeros(shape), jnp.ones(shape))
+        return cls(jnp.asarray(LEAST_WEIGHT, jnp.float32), jnp.zeros(shape), jnp.ones(shape))
 
     def update(self, batch: Float[Array, "*n"]) -> "Moments":
         """Adds a batch with any leading axes (Chan, Golub & LeVeque 1979, the pairwise update)."""
@@ -36,6 +38,12 @@ class Moments(NamedTuple):
         """(x − mean) / √(var + 1e-8), clipped to ± `limit`."""
         mean, scale = jnp.broadcast_to(self.mean, x.shape), jnp.broadcast_to(self.scale(), x.shape)
         return jnp.clip((x - mean) * scale, -limit, limit)
+
+    def varies(self) -> Bool[Array, "*shape"]:
+        """False where one and the same number was seen again and again; true before anything was seen."""
+        # Of a constant, the sum of squares is what the beginning (mean 0, variance 1) leaves of it, up to rounding.
+        left = LEAST_WEIGHT * (1.0 + jnp.square(self.mean))
+        return (self.weight < 1.0) | (self.var * self.weight > 2.0 * left)
 
     def scale(self) -> Float[Array, "*shape"]:
         """1 / √(var + 1e-8)."""

@@ -63,6 +63,8 @@ class WorldModelConfig:
     """rssm: below so many nats the representation is not pulled on any further. The dynamics always learn."""
     components: int = 5
     """mdn-rnn: K, normals in the mixture over a continuous observation."""
+    end_weight: float = 1.0
+    """How many times a step that ends its episode counts in learning which steps do; probabilities stay true."""
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -82,6 +84,8 @@ class WorldModelConfig:
             raise ConfigError(f"classes = {self.classes}", "A latent with one class says nothing.", "Give 2 or more.")
         if not 0.0 <= self.unimix < 1.0:
             raise ConfigError(f"unimix = {self.unimix}", "It is a share.", "Give 0 or more, below 1.")
+        if not 0.0 < self.end_weight < float("inf"):
+            raise ConfigError(f"end_weight = {self.end_weight}", "It weighs a loss.", "Give a number above 0.")
         for name in ("dynamics_weight", "representation_weight", "free_nats"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} = {getattr(self, name)}", "It weighs a loss.", "Give a number of 0 or more.")

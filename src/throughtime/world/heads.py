@@ -1,5 +1,7 @@
 """Feed-forward parts of world models: what they predict, from what a memory puts out."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -58,8 +60,12 @@ class ObservationHead(eqx.Module):
         outputs = components * (1 + 2 * size) if kind == "continuous" else size
         self.layers = Perceptron(input_size, width, outputs, key)
 
-    def __call__(self, features: Float[Array, "*batch I"]) -> Likelihood:
-        """The distribution, over any leading axes."""
+    def __call__(self, features: Float[Array, "*batch I"], moments: Moments) -> Likelihood:
+        """The distribution, over any leading axes; of a mixture in units of `moments`.
+
+        A number that never varied is said to stay what it is. Its density would become as narrow as it may, and the
+        gradients of the least error there drown those of everything else.
+        """
         y = self.layers(features)
         if self.kind == "categorical":
             return OneHot(y)
@@ -67,40 +73,52 @@ class ObservationHead(eqx.Module):
             return Bits(y)
         K, shape = self.components, (*y.shape[:-1], self.components, self.size)
         mean, log_std = (x.reshape(shape) for x in jnp.split(y[..., K:], 2, axis=-1))
-        return GaussianMixture(y[..., :K], mean, LEAST_LOG_STD + jax.nn.softplus(log_std - LEAST_LOG_STD))
+        varies = jnp.broadcast_to(moments.varies(), mean.shape)
+        log_std = LEAST_LOG_STD + jnp.where(varies, jax.nn.softplus(log_std - LEAST_LOG_STD), 0.0)
+        return GaussianMixture(y[..., :K], jnp.where(varies, mean, 0.0), log_std)
 
 
 class OutcomeHeads(eqx.Module):
-    """Features at t + 1 → the reward that arrived there, and whether the episode goes on."""
+    """Features at t + 1 → the reward that arrived there, and whether the episode goes on.
+
+    Ends are rare, and the line between what ends an episode and what does not is learned from the few of them. A step
+    that ends one may count `end_weight` times in the cross-entropy. Its optimum is then the logit of going on less
+    log `end_weight`, which is added again: what is said are probabilities whatever the weight.
+    """
 
     reward: Perceptron
     continuation: Perceptron
     reward_bins: int = eqx.field(static=True)
+    end_weight: float = eqx.field(static=True)
 
-    def __init__(self, input_size: int, width: int, reward_bins: int, key: PRNGKeyArray):
+    def __init__(
+        self, input_size: int, width: int, key: PRNGKeyArray, *, reward_bins: int = 0, end_weight: float = 1.0
+    ):
         """Builds the heads.
 
         Args:
             input_size: features.
             width: hidden units of each.
-            reward_bins: K of `TwoHot`; 0 for an expected reward that is learned by its squared error.
             key: for the random weights.
+            reward_bins: K of `TwoHot`; 0 for an expected reward that is learned by its squared error.
+            end_weight: how often a step that ends its episode counts.
         """
         key_reward, key_continuation = jax.random.split(key)
         self.reward_bins = reward_bins
         self.reward = Perceptron(input_size, width, reward_bins or 1, key_reward)
         self.continuation = Perceptron(input_size, width, 1, key_continuation)
+        self.end_weight = end_weight
 
     def __call__(self, features: Float[Array, "*batch I"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         """The expected reward in standardised units, and the logit of going on."""
         y = self.reward(features)
         reward = TwoHot(y).mean if self.reward_bins else y[..., 0]
-        return reward, self.continuation(features)[..., 0]
+        return reward, self.continuation(features)[..., 0] + math.log(self.end_weight)
 
     def losses(
         self, features: Float[Array, "T B I"], sequences: Sequences, moments: Moments
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """The reward's loss (`Losses.reward`), and the cross-entropy of 1 − terminated; means over all steps.
+        """The reward's loss (`Losses.reward`), and the weighted cross-entropy of going on; means over all steps.
 
         Args:
             features: of what followed step t.
@@ -110,7 +128,7 @@ class OutcomeHeads(eqx.Module):
         target = (sequences.rewards - moments.mean) * moments.scale()
         y = self.reward(features)
         each = -TwoHot(y).log_prob(target) if self.reward_bins else 0.5 * jnp.square(y[..., 0] - target)
-        logit = self.continuation(features)[..., 0]
-        goes_on = (~sequences.terminated).astype(jnp.float32)
-        entropy = goes_on * jax.nn.softplus(-logit) + (1.0 - goes_on) * jax.nn.softplus(logit)
+        weighted = self.continuation(features)[..., 0]
+        ends = self.end_weight * jax.nn.softplus(weighted)
+        entropy = jnp.where(sequences.terminated, ends, jax.nn.softplus(-weighted))
         return jnp.mean(each), jnp.mean(entropy)

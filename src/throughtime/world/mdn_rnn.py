@@ -81,7 +81,7 @@ class MDNRNN(LearnedModel):
         self.nothing = jnp.zeros(H)
         self.density = ObservationHead(H, W, O, kind, K, keys[1])
         self.first = ObservationHead(H, W, O, kind, K, keys[2])
-        self.outcome = OutcomeHeads(H + O, W, config.reward_bins, keys[3])
+        self.outcome = OutcomeHeads(H + O, W, keys[3], reward_bins=config.reward_bins, end_weight=config.end_weight)
         self.observation_moments, self.change_moments = Moments.create((O,)), Moments.create((O,))
         self.reward_moments = Moments.create(())
         self.observation_size, self.action_space, self.kind = O, action_space, kind
@@ -100,7 +100,7 @@ class MDNRNN(LearnedModel):
 
     def begin(self, batch_size: int, key: PRNGKeyArray | None = None) -> MDNRNNState:
         """An imagined first observation."""
-        drawn = self.first(broadcast_rows(self.nothing, batch_size)).draw(key)
+        drawn = self.first(broadcast_rows(self.nothing, batch_size), self.observation_moments).draw(key)
         seen = restore(self.observation_moments, drawn) if self.kind == "continuous" else drawn
         return MDNRNNState(self.memory.initial_state(batch_size), seen)
 
@@ -123,7 +123,7 @@ class MDNRNN(LearnedModel):
     ) -> tuple[MDNRNNState, Float[Array, " B"], Float[Array, " B"]]:
         """The memory reads (o_t, a_t); o_{t+1} is drawn from the density."""
         memory, output = self._step(state, action_t)
-        drawn = self.density(output).draw(key)
+        drawn = self.density(output, self.change_moments).draw(key)
         seen = state.observation + restore(self.change_moments, drawn) if self.kind == "continuous" else drawn
         reward, logit = self.outcome(jnp.concatenate([output, self._scaled(seen)], axis=-1))
         reward = reward / self.reward_moments.scale() + self.reward_moments.mean
@@ -146,9 +146,9 @@ class MDNRNN(LearnedModel):
         if self.kind == "continuous":
             change = standardise(self.change_moments, sequences.successors - sequences.observations)
             first = standardise(self.observation_moments, first)
-        observation = -jnp.mean(self.density(outputs).log_prob(change))
+        observation = -jnp.mean(self.density(outputs, self.change_moments).log_prob(change))
         # First observations follow from nothing; those at the sequences' heads count.
-        nothing: Likelihood = self.first(broadcast_rows(self.nothing, resets.shape[1]))
+        nothing: Likelihood = self.first(broadcast_rows(self.nothing, resets.shape[1]), self.observation_moments)
         observation -= mean_where(resets[0], nothing.log_prob(first)) / resets.shape[0]
         features = jnp.concatenate([outputs, self._scaled(sequences.successors)], axis=-1)
         reward, continuation = self.outcome.losses(features, sequences, jax.lax.stop_gradient(self.reward_moments))

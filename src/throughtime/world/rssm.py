@@ -91,7 +91,7 @@ class RSSM(LearnedModel):
         self.encoder = Perceptron(observation_size, W, Z, keys[1])
         self.prior = Perceptron(H, W, Z, keys[2])
         self.observation = ObservationHead(H + Z, W, observation_size, kind, 1, keys[3])
-        self.outcome = OutcomeHeads(H + Z, W, config.reward_bins, keys[4])
+        self.outcome = OutcomeHeads(H + Z, W, keys[4], reward_bins=config.reward_bins, end_weight=config.end_weight)
         self.observation_moments, self.reward_moments = Moments.create((observation_size,)), Moments.create(())
         self.observation_size, self.action_space, self.kind, self.config = observation_size, action_space, kind, config
 
@@ -131,7 +131,7 @@ class RSSM(LearnedModel):
 
     def decode(self, state: RSSMState, key: PRNGKeyArray | None = None) -> Float[Array, "B O"]:
         """From memory and latents."""
-        drawn = self.observation(self._features(state)).draw(key)
+        drawn = self.observation(self._features(state), self.observation_moments).draw(key)
         return restore(self.observation_moments, drawn) if self.kind == "continuous" else drawn
 
     def loss(self, sequences: Sequences, key: PRNGKeyArray, start: RSSMState | None = None) -> Losses:
@@ -177,7 +177,7 @@ class RSSM(LearnedModel):
         self, features: Float[Array, "*batch F"], x: Float[Array, "*batch O"]
     ) -> Float[Array, "*batch"]:
         target = standardise(self.observation_moments, x) if self.kind == "continuous" else x
-        return self.observation(features).log_prob(target)
+        return self.observation(features, self.observation_moments).log_prob(target)
 
     def _log_probs(self, y: Float[Array, "*batch Z"]) -> Float[Array, "*batch G C"]:
         """Logarithm of the softmax with `unimix` of the uniform distribution mixed in."""

@@ -8,8 +8,14 @@ each with a few draws of what may come of it, and the best action is chosen *aft
 A model's `imagine` draws what the next observation would tell (its stochastic latent), so a tree over its states is
 closed-loop: it knows the worth of looking. How much work it takes does not depend on the number of states.
 
+Each action of each node has draws of its own, whose errors average out over the tree; but where there is one draw of
+each, the best of many actions is often the luckiest one, and a value fitted to what searches promise (`state_value`)
+promises more with each round. With `common_draws` all nodes and actions of a depth have the same ones: nothing is luck,
+and what little chance there is in a nearly deterministic model does not look like a difference between actions.
+
 Reference: Kearns, Mansour & Ng 2002, "A sparse sampling algorithm for near-optimal planning in large Markov decision
-processes", with a width for each depth (their section 6 lets it shrink).
+processes", with a width for each depth (their section 6 lets it shrink); Ng & Jordan 2000, "PEGASUS", for searching
+with all draws fixed.
 """
 
 import math
@@ -46,6 +52,7 @@ class SparseSampling(Planner):
         widths: draws at each depth; its length is the depth. The tree has Π (A · widths[h]) leaves.
         discount: γ.
         terminal_value: V(state at a leaf), or None for zero.
+        common_draws: gives all nodes and actions of a depth the same draws.
         temperature: τ of softmax(Q / τ), the distribution that is told; its mode is the best action.
 
     Raises:
@@ -56,6 +63,7 @@ class SparseSampling(Planner):
     discount: float = eqx.field(static=True, default=0.99)
     terminal_value: TerminalValue | None = None
     temperature: float = eqx.field(static=True, default=1e-2)
+    common_draws: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         check_counts("SparseSampling", depth=len(self.widths), **{f"widths[{h}]": n for h, n in enumerate(self.widths)})
@@ -91,7 +99,7 @@ class SparseSampling(Planner):
         for width, key_level in zip(self.widths, jax.random.split(key, len(self.widths)), strict=True):
             nodes = jax.tree.leaves(state)[0].shape[0]
             actions = jnp.tile(jnp.repeat(jnp.arange(A, dtype=jnp.int32), width), nodes)
-            state, reward, goes_on = model.imagine(repeat_rows(state, A * width), actions, key_level)
+            state, reward, goes_on = self._imagine(model, repeat_rows(state, A * width), actions, width, key_level)
             levels.append((reward.reshape(nodes, A, width), goes_on.reshape(nodes, A, width)))
         leaves = levels[-1][0].size
         value = jnp.zeros(leaves) if self.terminal_value is None else self.terminal_value(state)
@@ -103,3 +111,11 @@ class SparseSampling(Planner):
             q = jnp.where(jnp.isfinite(q), q, -jnp.inf)
             value = jnp.max(q, axis=1)
         return q[0]
+
+    def _imagine(self, model: WorldModel, rows: Any, actions: Array, width: int, key: PRNGKeyArray) -> Any:
+        """The outcomes of all rows of a depth, the `width` draws of each action of each node side by side."""
+        if not self.common_draws:
+            return model.imagine(rows, actions, key)
+        apart = jax.tree.map(lambda x: x.reshape(-1, width, *x.shape[1:]), (rows, actions))
+        out = jax.vmap(lambda rows, actions: model.imagine(rows, actions, key))(*apart)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
