@@ -83,7 +83,10 @@ def _curves_figure(curves: Sequence[Curve], ceilings: Ceilings) -> str:
             f"Mean over {count} training seeds; the band is the 95% t interval of that mean (cut at the "
             "frame), thin lines are the seeds." + (" A curve of one seed has no band." if 1 in seeds else "")
         )
-    caption += " These are returns while training, exploration included; the table has the final policies."
+    caption += (
+        " These are returns while training, with exploration, and in imitation with the steps that the expert acts "
+        "itself, ever fewer; the table has the final policies."
+    )
     entries = [
         (f"{curve.role}{'' if style == 'solid' else ' dashed'}", curve.label)
         for curve, style in zip(curves, line_styles(curves), strict=True)
