@@ -18,7 +18,7 @@ class Metrics(NamedTuple):
     episode_length: Array
     observation_loss: Array  # negative log-likelihood of what was seen next, nats
     reward_loss: Array
-    continuation_loss: Array  # cross-entropy, nats
+    continuation_loss: Array  # cross-entropy, nats, weighted by `end_weight`
     dynamics_loss: Array  # KL of the latents, nats; 0 where there are none
     value_loss: Array  # mean squared error, in the value's units
     value_mean: Array  # of the searches that the value was fitted to, as a return
