@@ -161,3 +161,18 @@ def test_who_is_to_be_imitated():
         Instruct(make("tiger"), InstructConfig(), NetworkConfig())
     with pytest.raises(ConfigError, match="expert_decay"):
         InstructConfig(expert_decay=1.5)
+
+
+def test_normalising_leaves_words_alone():
+    """Standardised, a zero is no zero any more, and each step would say something."""
+    env = make("instructions")
+    policy = Policy(env, replace(CONFIG, normalise_observations=True), jax.random.key(0))
+    words = env.instruction_layout.words * env.instruction_layout.vocabulary
+    observations = jax.random.uniform(jax.random.key(1), (4, 3, env.observation_space.shape[0])).at[..., :words].set(0)
+    policy = policy.observe(observations.at[0, :, :2].set(1.0))
+    x = policy.inputs(policy.initial_state(3), observations[1], jnp.zeros(3, bool), None)
+    np.testing.assert_array_equal(x[:, :words], 0)
+    mean, std = (np.asarray(f(observations[..., words:], (0, 1))) for f in (jnp.mean, jnp.std))
+    np.testing.assert_allclose(
+        x[:, words:], (np.asarray(observations)[1][:, words:] - mean) / std, rtol=1e-3, atol=1e-3
+    )

@@ -97,6 +97,19 @@ def test_a_sequence_that_burn_in_begins_is_the_rest_of_the_sequence():
     assert abs(float(head + cold - whole)) > 1e-3  # what the comparison would show without burn-in
 
 
+def test_settings_reach_what_they_are_about(runs):
+    agent, *_ = runs
+    for model in ("rssm", "mdn-rnn"):
+        config = replace(SMALL, model=model, reward_bins=5, end_weight=3.0, value_members=3)
+        policy = PlanningAgent(agent.env, config, NETWORK).fresh_policy(jax.random.key(0))
+        heads = policy.network.model.outcome
+        assert (heads.reward.output.bias_y.size, heads.end_weight) == (5, 3.0)
+        assert {x.shape[0] for x in jax.tree.leaves(policy.network.planner.terminal_value.members)} == {3}
+        assert policy.network.planner.common_draws
+        wider = PlanningAgent(agent.env, replace(config, widths=(2, 1)), NETWORK).fresh_policy(jax.random.key(0))
+        assert not wider.network.planner.common_draws
+
+
 def test_settings_that_cannot_work_are_refused():
     cartpole, pendulum = make("cartpole-positions"), make("pendulum-positions")
     for env, changes, words in (

@@ -15,8 +15,10 @@ import boundary
 from boundary import Clock, serials_and_times
 from throughtime.agents import PPO, NetworkConfig, Policy, PPOConfig
 from throughtime.agents.network import ActorCritic
+from throughtime.agents.preflight import FAULT_NONE, FAULT_REPLAY, find_fault
 from throughtime.core import ConfigError
 from throughtime.envs import Discrete
+from throughtime.gradients import Guard
 from throughtime.memory import MEMORIES
 
 
@@ -162,6 +164,22 @@ def test_point_6_preflight_looks_at_the_whole_sequence(tally):
         moved = replace_log_prob(tally.sequences, at, 1e-3)
         assert_allclose(replay(tally.before.policy, moved), 1e-3, rtol=0.01)
     assert replay(tally.before.policy, replace_log_prob(tally.sequences, (1, 1), np.nan)) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("steps", "first", "allowed"), [(50, 0, 1e-5), (500, 0, 1e-5), (1501, 0, 3.002e-5), (10**6, 0, 1e-3), (50, 7, 1e-3)]
+)
+def test_point_6_preflight_allows_for_rounding_and_no_more(steps, first, allowed):
+    """In proportion to the steps that are recomputed in a row beyond 500, and never more than a resumed run."""
+    guard = Guard.create({"w": jnp.zeros(2)}, 1)
+
+    def kind(error):
+        some = jnp.ones((3, 2), bool), jnp.zeros((3, 2)), jnp.zeros((3, 2))
+        return int(find_fault(*some, jnp.float32(error), jnp.int32(first), steps, guard, 10).kind)
+
+    assert kind(0.99 * allowed) == FAULT_NONE
+    assert kind(1.01 * allowed) == FAULT_REPLAY
+    assert kind(np.nan) == FAULT_REPLAY
 
 
 def replace_log_prob(sequences, at, by):

@@ -97,7 +97,7 @@ class Lottery(Targets):
 
 
 def test_common_draws_promise_nothing_for_luck():
-    # No action is better than another. With draws of its own for each, the best of 3 + 9 + 27 is worth about 2.9.
+    # No action is better than another. With draws of its own for each, the best is worth about 2.
     model, planner = Lottery(jnp.zeros(4)), SparseSampling(widths=(2, 2, 2), discount=1.0, common_draws=True)
     search = jax.jit(jax.vmap(lambda key: planner.action_values(model, model.start(1), key)))
     found = search(jax.random.split(KEY, 1_000))

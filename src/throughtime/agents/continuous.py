@@ -150,6 +150,7 @@ class Continuous(Replaying):
             played.steps.reward,
             error,
             first,
+            config.rollout_length,
             learned.guard,
             config.max_skipped_updates,
         )

@@ -198,6 +198,7 @@ class ModelLearner:
             played.rewards,
             jnp.zeros(()),
             jnp.zeros((), jnp.int32),
+            1,
             training.guard,
             config.max_skipped_updates,
         )

@@ -163,6 +163,7 @@ class PlanningAgent(Replaying):
             played.steps.reward,
             replay_error,
             first,
+            config.period,
             guard,
             config.max_skipped_updates,
         )

@@ -35,6 +35,7 @@ class Policy(eqx.Module):
     observation_moments: Moments | None
     action_space: Space = eqx.field(static=True)
     observation_shape: tuple[int, ...] = eqx.field(static=True)
+    as_they_are: int = eqx.field(static=True)  # numbers before those that are normalised: the words of an instruction
     mask: ActionMask | None = eqx.field(static=True)  # where observations say which actions are allowed
     reads_previous_action: bool = eqx.field(static=True)
     reads_previous_reward: bool = eqx.field(static=True)
@@ -58,7 +59,9 @@ class Policy(eqx.Module):
         size = 1
         for n in self.observation_shape:
             size *= n
-        seen = size if self.mask is None else self.mask.start
+        layout = env.instruction_layout
+        self.as_they_are = 0 if layout is None else layout.words * layout.vocabulary
+        seen = (size if self.mask is None else self.mask.start) - self.as_they_are
         self.observation_moments = Moments.create((seen,)) if config.normalise_observations else None
         if config.previous_action:
             size += action_width(self.action_space)
@@ -154,14 +157,15 @@ class Policy(eqx.Module):
     ) -> Float[Array, "B I"]:
         """The network's input: normalised observation, then previous action and reward where they are on.
 
-        An action mask at the end of the observation stays as it is.
+        An action mask at the end of the observation stays as it is, and so do an instruction's words at its beginning:
+        zeros there mean that nothing is said.
         The first input of an episode has neither: its previous action is a vector of zeros, its previous reward zero.
         """
         x = observation.reshape(observation.shape[0], -1)
         parts = [x]
         if self.observation_moments is not None:
-            seen = self.observation_moments.mean.size
-            parts = [self.observation_moments.standardise(x[:, :seen]), x[:, seen:]]
+            seen = self._normalised
+            parts = [x[:, : seen.start], self.observation_moments.standardise(x[:, seen]), x[:, seen.stop :]]
         if state.previous_action is not None:
             before = state.previous_action
             space = self.action_space
@@ -204,8 +208,14 @@ class Policy(eqx.Module):
         """This policy with its observation normaliser moved on by a rollout's observations."""
         if self.observation_moments is None:
             return self
-        flat = observations.reshape(*observations.shape[:2], -1)[..., : self.observation_moments.mean.size]
+        flat = observations.reshape(*observations.shape[:2], -1)[..., self._normalised]
         return eqx.tree_at(lambda p: p.observation_moments, self, self.observation_moments.update(flat))
+
+    @property
+    def _normalised(self) -> slice:
+        """The numbers of a flat observation that are normalised."""
+        assert self.observation_moments is not None
+        return slice(self.as_they_are, self.as_they_are + self.observation_moments.mean.size)
 
     def no_action(self, batch_size: int) -> Array:
         """The previous action at an episode's first step, which a network reads as zeros."""

@@ -197,7 +197,14 @@ class PPO:
         )
         taken = policy.to_environment(rollout.actions)
         fault = find_fault(
-            rollout.finite, taken, rollout.rewards, replay_error, first, guard, config.max_skipped_updates
+            rollout.finite,
+            taken,
+            rollout.rewards,
+            replay_error,
+            first,
+            self.bptt_length,
+            guard,
+            config.max_skipped_updates,
         )
         policy = policy.observe(rollout.observations)
         after = TrainState(

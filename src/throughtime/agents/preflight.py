@@ -59,6 +59,7 @@ def find_fault(
     rewards: Float[Array, "T B"],
     replay_error: Float[Array, ""],
     first: Int[Array, ""],
+    steps: int,
     guard: Guard,
     max_skipped: int,
 ) -> Fault:
@@ -69,12 +70,13 @@ def find_fault(
         actions: as the environments took them, `[T, B, ...]`.
         rewards: `[T, B]`.
         replay_error: how far what was recomputed is from what was said in acting.
-        first: the iteration in which this process began. A fresh training may be off by 1e-5, times T / 500 where a
-            rollout is longer than that, a resumed one by 1e-3.
+        first: the iteration in which this process began.
+        steps: how many in a row are recomputed from one stored state. A fresh training may be off by 1e-5, times
+            steps / 500 where there are more than that, and by 1e-3 at most; a resumed one by 1e-3.
         guard: after the iteration's updates.
         max_skipped: so many bad gradients in a row are a fault.
     """
-    fresh = PREFLIGHT_TOLERANCE * max(1.0, rewards.shape[0] / PREFLIGHT_STEPS)
+    fresh = min(PREFLIGHT_TOLERANCE * max(1.0, steps / PREFLIGHT_STEPS), RESUMED_TOLERANCE)
     tolerance = jnp.where(first == 0, fresh, RESUMED_TOLERANCE)
     bad = ~finite.reshape(-1)
     where = jnp.argmax(bad)

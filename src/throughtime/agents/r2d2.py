@@ -165,6 +165,7 @@ class R2D2(Replaying):
             played.steps.reward,
             replay_error,
             first,
+            checked,
             guard,
             config.max_skipped_updates,
         )

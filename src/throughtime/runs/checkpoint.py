@@ -71,8 +71,8 @@ def load_checkpoint(path: str | os.PathLike[str], like: Tree) -> Tree:
     except ValueError as error:
         raise CheckpointError(
             f"The checkpoint {path} does not fit: {error}.",
-            "It was saved from another network, optimiser or environment than it is to be loaded into.",
-            "Build them from the checkpoint's own config.",
+            "It was saved by another version, or from another network, optimiser or environment.",
+            "Build them from the checkpoint's own config, with the version that saved it.",
         ) from error
 
 

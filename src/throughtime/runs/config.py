@@ -30,7 +30,7 @@ from throughtime.envs.pomdp_file import PREFIX
 from throughtime.memory import MEMORIES
 from throughtime.runs.toml import from_toml
 
-FAMILIES = ("pomdp", "minigrid")  # prefixes whose environments share tuned settings
+FAMILIES = (PREFIX, "minigrid:")  # whose environments share tuned settings
 EVALUATION_SEED = 1_000_003  # training seeds stay below, so that evaluation episodes are fresh
 
 
@@ -198,9 +198,9 @@ def default_config(env: str = "t-maze", algo: str = "ppo") -> RunConfig:
         tuned = from_toml(file.read_text(encoding="utf-8"), RunConfig) if file.is_file() else default_config(real, algo)
         return replace(tuned, env=EnvConfig(env))
     is_file = env.startswith(PREFIX)
-    family = env.partition(":")[0]
-    file = _defaults(family, algo)
-    if (env in ENVIRONMENTS or family in FAMILIES) and file.is_file():
+    family = next((prefix for prefix in FAMILIES if env.startswith(prefix)), "")
+    file = _defaults(family.removesuffix(":") or env, algo)
+    if (env in ENVIRONMENTS or family) and file.is_file():
         config = replace(from_toml(file.read_text(encoding="utf-8"), RunConfig), env=EnvConfig(env))
     elif env in ENVIRONMENTS or is_file:
         config = RunConfig(env=EnvConfig(env), network=chosen.network, algo=algo)

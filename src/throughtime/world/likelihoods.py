@@ -74,8 +74,9 @@ class TwoHot(NamedTuple):
     """One of K numbers, dense around 0 and sparse far out; what lies between two counts as a part of each.
 
     The numbers are sign(u) (e^|u| − 1) for K values of u spaced evenly from −5 to 5. The mean is that of what was
-    learned from, however coarse they are. Few and far outcomes are told by cross-entropy, which is as steep for a rare
-    one as for a frequent one, where a squared error hardly sees the rare one.
+    learned from, however coarse they are; what lies beyond the outermost, 147 standard deviations, counts as these. Few
+    and far outcomes are told by cross-entropy, which is as steep for a rare one as for a frequent one, where a squared
+    error hardly sees the rare one.
 
     Reference: Hafner et al. 2023, "Mastering diverse domains through world models" (arXiv 2301.04104): symexp two-hot.
     """

@@ -38,7 +38,7 @@ class Losses(NamedTuple):
     total: Float[Array, ""]
     observation: Float[Array, ""]  # negative log-likelihood, nats (of densities in standardised units)
     reward: Float[Array, ""]  # half the squared error in units of the rewards' variance; of bins cross-entropy, nats
-    continuation: Float[Array, ""]  # cross-entropy, nats
+    continuation: Float[Array, ""]  # cross-entropy, nats; ends count `end_weight` times
     dynamics: Float[Array, ""]  # KL of the latents, nats; 0 where there are none
 
 
