@@ -104,10 +104,10 @@ def test_settings_reach_what_they_are_about(runs):
         policy = PlanningAgent(agent.env, config, NETWORK).fresh_policy(jax.random.key(0))
         heads = policy.network.model.outcome
         assert (heads.reward.output.bias_y.size, heads.end_weight) == (5, 3.0)
-        assert {x.shape[0] for x in jax.tree.leaves(policy.network.planner.terminal_value.members)} == {3}
-        assert policy.network.planner.common_draws
+        assert len(policy.network.controller.planner.terminal_value.members) == 3
+        assert policy.network.controller.planner.common_draws
         wider = PlanningAgent(agent.env, replace(config, widths=(2, 1)), NETWORK).fresh_policy(jax.random.key(0))
-        assert not wider.network.planner.common_draws
+        assert not wider.network.controller.planner.common_draws
 
 
 def test_settings_that_cannot_work_are_refused():

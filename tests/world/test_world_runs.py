@@ -124,6 +124,25 @@ def test_the_feed_forward_model_is_of_the_same_size(world):
     assert parameters_of(flat) == pytest.approx(parameters_of(model), rel=0.1)
 
 
+def test_policies_that_were_not_dreamt_are_refused_before_anything_is_measured(world, capsys, monkeypatch):
+    monkeypatch.setattr("throughtime.cli.world.feed_forward", None)  # would be called
+    assert main(["world", str(world.path), "--policies", str(world.path)]) == 2
+    assert "That is no dream" in capsys.readouterr().err
+
+
+def test_a_world_model_has_no_memory_use_to_prove(world, capsys):
+    assert main(["prove", str(world.path)]) == 2
+    assert "holds a world model, not a policy" in capsys.readouterr().err
+
+
+def test_a_report_of_a_world_model_judges_no_policy(world, capsys):
+    assert main(["report", str(world.path)]) == 0
+    assert "A world model was learned here, not a policy" in " ".join(capsys.readouterr().out.split())
+    page = (world.path / "report.html").read_text(encoding="utf-8")
+    assert "what the model was learned from" in page
+    assert "memory helps" not in page
+
+
 @pytest.mark.slow
 def test_the_way_through_the_dream_at_the_command_line(world, tmp_path, capsys):
     """An agent trains in the dream, meets the real one, and the model is measured; the page shows it all."""

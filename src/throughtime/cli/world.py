@@ -75,6 +75,7 @@ def run(argv: list[str]) -> int:
             "It has no world model beside the sequences that it was learned from, which are read here too.",
             f"Learn one: throughtime train {trained.config.env.name} --algo world-model",
         )
+    dreamers = [dreamer(path) for path in arguments.policies]  # before anything takes its time
     env, model, settings = trained.env, network.model, trained.config.agent
     keys = jax.random.split(jax.random.key(arguments.seed), 5)
     steps = max(getattr(settings, "rollout_length", 1), arguments.warmup + arguments.ahead)
@@ -96,7 +97,7 @@ def run(argv: list[str]) -> int:
             continuation=calibration(continuation, goes_on),
             episode=side_by_side(model, fresh, keys[4]),
             observation_labels=env.observation_labels,
-            exploited=[exploited(path, arguments.episodes, env.name) for path in arguments.policies],
+            exploited=[exploited(agent, arguments.episodes, env.name) for agent in dreamers],
             command=shlex.join(["throughtime", "world", *argv]),
         )
     out = arguments.out or arguments.run / "world.html"
@@ -129,13 +130,18 @@ def feed_forward(trained: Run, model: LearnedModel, key: Any) -> LearnedModel:
     return fit(of_width(hidden), kept, learning, key)
 
 
-def exploited(path: Path, episodes: int, real: str) -> Exploited:
-    """A policy's returns in the dream that it was trained in, and in the real environment."""
+def dreamer(path: Path) -> Run:
+    """An agent that was trained in a dream."""
     agent = load_run(path)
     if not isinstance(agent.env, Simulation):
         raise ConfigError(
             f"{path} was trained in {agent.env.name}.", "That is no dream.", "Name runs that were trained in world:RUN."
         )
+    return agent
+
+
+def exploited(agent: Run, episodes: int, real: str) -> Exploited:
+    """A policy's returns in the dream that it was trained in, and in the real environment."""
     scores = [replace(r, path=None).evaluate(episodes) for r in (agent, elsewhere(agent, real))]
     (dream, there) = [(score.mean, score.interval) for score in scores]
     return Exploited(f"{agent.config.algo} on {agent.config.network.memory}, seed {agent.config.seed}", dream, there)

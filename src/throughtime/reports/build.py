@@ -61,6 +61,8 @@ def runs_report(runs: Sequence[Run], command: str, *, evidence: Mapping[str, Any
             role = "memoryless"
         if group[0].config.env.reveal:
             role = "state"
+        if group[0].config.algo == "world-model":
+            role = "behaviour"
         if labels.count(label) > 1:
             label += f" ({labels[:number].count(label) + 1})"
         entries.append(Entry(role, label, tuple(group)))

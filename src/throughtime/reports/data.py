@@ -8,7 +8,7 @@ import numpy as np
 
 from throughtime.core import ConfigError
 
-Role = Literal["memory", "memoryless", "window", "state"]
+Role = Literal["memory", "memoryless", "window", "state", "behaviour"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +17,8 @@ class Curve:
 
     Args:
         label: how the policy is called, everywhere in the report.
-        role: "memory", "memoryless" (its twin without a state), "window" (sees the last few steps only)
-            or "state" (has no memory, and sees what is hidden).
+        role: "memory", "memoryless" (its twin without a state), "window" (sees the last few steps only), "state" (has
+            no memory, and sees what is hidden) or "behaviour" (what a world model was learned from).
         steps: `[N]`, environment steps so far, ascending.
         returns: `[S, N]`, mean return of the episodes that finished since the last point; NaN
             where none did.

@@ -14,7 +14,13 @@ from matplotlib.figure import Figure
 from throughtime.reports.data import Role
 
 # Okabe and Ito's palette for colour-blind readers; one colour per role in every figure and table.
-ROLE_COLOURS: dict[Role, str] = {"memory": "#0072b2", "memoryless": "#d55e00", "window": "#00875f", "state": "#b0548c"}
+ROLE_COLOURS: dict[Role, str] = {
+    "memory": "#0072b2",
+    "memoryless": "#d55e00",
+    "window": "#00875f",
+    "state": "#b0548c",
+    "behaviour": "#6f7378",
+}
 INK, GREY, PALE = "#1f2328", "#59636e", "#d9dee3"
 
 WIDE, NARROW = 920, 360

@@ -27,6 +27,15 @@ def verdict(rows: Sequence[Row], ceilings: Ceilings) -> Verdict:
     """
     memory, twin, window = (_best(rows, role) for role in ("memory", "memoryless", "window"))
     show = formatter([*(v for row in rows for v in (row.mean_return, *row.interval)), *vars(ceilings).values()])
+    behaviour = _best(rows, "behaviour")
+    if memory is None and behaviour is not None:
+        return Verdict(
+            "A world model was learned here, not a policy",
+            (
+                f"{show(behaviour.mean_return)} is the mean return of the actions that it was learned from.",
+                "How good it is: throughtime world RUN. To train in it: throughtime train world:RUN.",
+            ),
+        )
     if memory is None:
         return Verdict("No policy with memory was evaluated", (_ceiling_sentence(ceilings, show),))
 

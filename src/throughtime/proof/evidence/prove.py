@@ -62,7 +62,7 @@ def prove(
         stage: called with what is measured next.
 
     Raises:
-        ConfigError: too few episodes, episodes that need not end, or an environment that cannot be built.
+        ConfigError: too few episodes, episodes that need not end, a world model, or an environment that cannot be built.
         RunFolderError: no run folder, or none of its runs has a checkpoint.
         CheckpointError: a damaged checkpoint, or none.
     """
@@ -80,6 +80,12 @@ def prove(
         agent, twins = _split(subject)
     twins = of_equal_budget(twins)
     first = agent.runs[0]
+    if first.config.algo == "world-model":
+        raise ConfigError(
+            f"{first.path} holds a world model, not a policy.",
+            "It acts at random, whatever its memory knows.",
+            "Measure the model with `throughtime world RUN`, or prove a policy that was trained in it.",
+        )
     task = first.env.scored
     limit = step_limit(task)
     tell("scoring the agent and its twins")
