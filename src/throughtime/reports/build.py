@@ -61,8 +61,6 @@ def runs_report(runs: Sequence[Run], command: str, *, evidence: Mapping[str, Any
             role = "memoryless"
         if group[0].config.env.reveal:
             role = "state"
-        if group[0].config.algo == "world-model":
-            role = "behaviour"
         if labels.count(label) > 1:
             label += f" ({labels[:number].count(label) + 1})"
         entries.append(Entry(role, label, tuple(group)))
@@ -81,7 +79,7 @@ def _report(entries: Sequence[Entry], command: str, config_toml: str, evidence: 
         rows.append(
             Row(
                 label=entry.label,
-                role=entry.role,
+                role=_role(entry),
                 mean_return=mean,
                 interval=(interval[0], interval[1]),
                 episodes=sum(len(score.returns) for score in scores),
@@ -111,6 +109,11 @@ def _report(entries: Sequence[Entry], command: str, config_toml: str, evidence: 
         credit=_credit(shown),
         notes=["Actions are the most probable ones, not drawn.", *_unfinished(entries)],
     )
+
+
+def _role(entry: Entry) -> Role:
+    """Its role in the report: of a world model's run it is what acted."""
+    return "behaviour" if entry.runs[0].config.algo == "world-model" else entry.role
 
 
 def _shown(entries: Sequence[Entry]) -> Entry:
@@ -147,7 +150,7 @@ def _unfinished(entries: Sequence[Entry]) -> list[str]:
 
 
 def _curve(entry: Entry) -> Curve:
-    return Curve(entry.label, entry.role, *stretches([run.metrics for run in entry.runs]))
+    return Curve(entry.label, _role(entry), *stretches([run.metrics for run in entry.runs]))
 
 
 def stretches(metrics: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,8 @@ def prove(
         stage: called with what is measured next.
 
     Raises:
-        ConfigError: too few episodes, episodes that need not end, a world model, or an environment that cannot be built.
+        ConfigError: too few episodes, episodes that need not end, a world model, or an environment that cannot be
+            built.
         RunFolderError: no run folder, or none of its runs has a checkpoint.
         CheckpointError: a damaged checkpoint, or none.
     """
