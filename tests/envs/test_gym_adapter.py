@@ -285,3 +285,9 @@ def test_minigrid_is_one_hot_and_leaves_the_mission_out():
     np.testing.assert_array_equal(cells[..., 11:17].argmax(-1), expected["image"][..., 1])
     np.testing.assert_array_equal(cells[..., 17:].argmax(-1), expected["image"][..., 2])
     release(env, state)
+
+
+def test_an_old_version_is_refused_by_the_name_of_the_newer_one():
+    with pytest.raises(ConfigError, match="old version") as error:
+        make("gym:Taxi-v3")
+    assert "Taxi-v4" in error.value.why

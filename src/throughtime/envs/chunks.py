@@ -39,14 +39,16 @@ class Chunks(Wrapper[Any]):
     def __post_init__(self):
         if self.size < 2:
             raise ConfigError(
-                f"A chunk of {self.size} actions", "Of one it is the environment itself.", "Take 2 or more."
+                f"A chunk of {self.size} actions.", "There is nothing to put together.", "Take 2 or more."
             )
-        if not isinstance(self.env.action_space, Discrete) or self.env.discount != 1.0:
+        what, mend = f"{self.env.name} has no chunks of actions.", "Decide one action at a time (--chunk 1)."
+        if not isinstance(self.env.action_space, Discrete):
             raise ConfigError(
-                f"{self.env.name} has no chunks of actions.",
-                f"Its actions are {self.env.action_space}, the discount of its score {self.env.discount}.",
-                "Chunks are of discrete actions, of an environment whose score is not discounted.",
+                what, "Chunks are of actions that are one choice each (Discrete); its actions are not.", mend
             )
+        if self.env.discount != 1.0:
+            why = f"Its score is discounted by {self.env.discount} each step, and a chunk counts as one."
+            raise ConfigError(what, why, mend)
         if isinstance(self.env, HostEnvironment):
             raise ConfigError(
                 f"{self.env.name} has no chunks of actions.",

@@ -51,7 +51,7 @@ def build_model(
         raise ConfigError(
             f"{env.name} allows only some of its actions at a time.",
             "A world model neither draws actions by a mask nor knows which ones it will allow.",
-            "Take the environment without its action mask, or another agent.",
+            "Take the environment without its action mask (gym: has --env.masks none for that), or another agent.",
         )
     cls = {"rssm": RSSM, "mdn-rnn": MDNRNN}[config.model]
     kind, size = observation_kind(env, config.observations), math.prod(env.observation_space.shape)

@@ -60,6 +60,8 @@ def _made(recipe: Recipe, gymnasium: Any) -> Any:
         return gymnasium.make(recipe.id, **arguments)
     except gymnasium.error.UnregisteredEnv as error:
         raise _unknown(recipe, gymnasium) from error
+    except gymnasium.error.DeprecatedEnv as error:
+        raise ConfigError(f"{recipe.name} is of an old version.", f"{error}", "Name the newer one.") from error
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"{recipe.name} cannot be built.", f"{error}", "Install what it asks for.") from error
     except ConfigError:
