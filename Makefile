@@ -43,7 +43,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/throughtime bench ppo
 	$(BIN)/throughtime bench scaling
 
-results: $(VENV)/.installed
+results: $(VENV)/.installed-minigrid  # one of the environments is MiniGrid's
 	$(BIN)/throughtime results bars --out docs/results
 	cp docs/results/results.md docs/
 

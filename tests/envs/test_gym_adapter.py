@@ -1,5 +1,7 @@
 """Gymnasium environments through the adapter ≡ the same ones stepped by hand."""
 
+import sys
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -232,13 +234,19 @@ def test_mistakes_are_told_before_anything_is_compiled(name, options, what, mend
     assert mend in error.value.mend
 
 
-def test_a_missing_package_is_told_with_its_extra(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "gymnax", None)
+@pytest.mark.parametrize(
+    ("name", "options", "extra"),
+    [  # options that no other test looked at; minigrid's extra brings gymnasium along
+        ("gymnax:CartPole-v1", {"max_steps_in_episode": 77}, "gymnax"),
+        ("minigrid:MiniGrid-MemoryS7-v0", {}, "minigrid"),
+    ],
+)
+def test_missing_packages_are_told_at_once_with_their_extra(name, options, extra, monkeypatch):
+    for package in ("gymnax", "gymnasium", "minigrid"):
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError) as error:
-        make("gymnax:CartPole-v1", max_steps_in_episode=77)  # options that no other test looked at
-    assert "throughtime[gymnax]" in error.value.mend
+        make(name, **options)
+    assert f"throughtime[{extra}]" in error.value.mend
 
 
 def test_babyai_tells_its_mission_once():

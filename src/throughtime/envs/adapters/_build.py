@@ -33,9 +33,9 @@ def build(recipe: Recipe) -> Any:
     Raises:
         ConfigError: a missing extra, an unknown id (with a suggestion), or arguments that it does not take.
     """
-    gymnasium = require("gymnasium", "gymnasium", recipe.name)
     if recipe.kind == "minigrid":
-        require("minigrid", "minigrid", recipe.name)
+        require("minigrid", "minigrid", recipe.name)  # whose extra brings gymnasium along
+    gymnasium = require("gymnasium", "gymnasium", recipe.name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a newer version of an environment: the user named this
         env = _made(recipe, gymnasium)
