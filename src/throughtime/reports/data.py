@@ -18,7 +18,7 @@ class Curve:
     Args:
         label: how the policy is called, everywhere in the report.
         role: "memory", "memoryless" (its twin without a state), "window" (sees the last few steps only), "state" (has
-            no memory, and sees what is hidden) or "behaviour" (what a world model was learned from).
+            no memory, and sees what is hidden) or "behaviour" (random, beside a world model).
         steps: `[N]`, environment steps so far, ascending.
         returns: `[S, N]`, mean return of the episodes that finished since the last point; NaN
             where none did.

@@ -22,7 +22,7 @@ _ROLES = {
     "memoryless": "without memory",
     "window": "short window",
     "state": "no memory, sees what is hidden",
-    "behaviour": "what the model was learned from",
+    "behaviour": "random, not a policy",
 }
 
 

@@ -32,7 +32,8 @@ def verdict(rows: Sequence[Row], ceilings: Ceilings) -> Verdict:
         return Verdict(
             "A world model was learned here, not a policy",
             (
-                f"{show(behaviour.mean_return)} is the mean return of the actions that it was learned from.",
+                f"The return, {show(behaviour.mean_return)}, is that of the most probable of the random actions it was "
+                "learned from, and says nothing about the model.",
                 "How good it is: throughtime world RUN. To train in it: throughtime train world:RUN.",
             ),
         )
