@@ -130,11 +130,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], label: str) -> str
     names = f'<th scope="col">{first}</th>' + "".join(f'<th scope="col" class="number">{o}</th>' for o in others)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
+        + "".join(f'<td class="number{_wraps(cell)}">{escape(cell)}</td>' for cell in cells)
         + "</tr>\n"
         for first, *cells in rows
     )
     return table_of(label, names, body)
+
+
+def _wraps(cell: str) -> str:
+    """The class of a cell that may take several lines: a list would push the columns after it out of sight."""
+    return " list" if cell.count(", ") > 1 else ""
 
 
 def table_of(label: str, head: str, body: str) -> str:

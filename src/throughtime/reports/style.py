@@ -44,6 +44,7 @@ th, td {{
   padding: 8px 0 8px 13px; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line);
 }}
+td.list {{ white-space: normal; min-width: 8.5rem; }}
 th:first-child {{ padding-left: 0; font-weight: 600; }}
 thead th {{ color: var(--grey); font-weight: 400; vertical-align: bottom; }}
 thead th:first-child {{ font-weight: 400; }}
