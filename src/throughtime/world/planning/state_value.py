@@ -101,7 +101,7 @@ def value_targets(
         model: imagines.
         value: V⁻.
         states: leaves `[N, ...]`.
-        key: of the imagined outcomes, one for each action.
+        key: of the imagined outcomes, which all actions of a depth share.
         discount: γ.
         depth: k.
 
