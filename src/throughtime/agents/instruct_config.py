@@ -49,6 +49,11 @@ class InstructConfig:
         """No update is stopped early."""
 
     @property
+    def exploring_starts(self) -> float:
+        """None: who acts is drawn step by step already."""
+        return 0.0
+
+    @property
     def normalise_returns(self) -> bool:
         """Rewards stay as they are: nothing but the value learns from them."""
         return False

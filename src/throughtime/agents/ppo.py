@@ -245,6 +245,7 @@ class PPO:
             config.rollout_length,
             self.bptt_length,
             self.expert_share(state),
+            config.exploring_starts,
         )
         assigned, credit = self.assign(state, rollout)
         rewards, discounted_return, return_moments = self._scaled_rewards(state, assigned, rollout)

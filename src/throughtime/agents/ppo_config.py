@@ -40,6 +40,13 @@ class PPOConfig:
     """Weight of the value loss."""
     entropy_weight: float = 0.01
     """Weight of the entropy bonus."""
+    exploring_starts: float = 0.0
+    """Share of episodes whose first action is drawn from all that are allowed, each as likely, in training alone
+    (exploring starts: Sutton & Barto 2018, section 5.3, who draw the state too). For what has to be fetched first and
+    pays only those who have learned to use it. There is no importance weight: each action counts as often as it was
+    tried, so that one that has become improbable can come back. At a share of 1 logits move with advantages, as by
+    the natural gradient; below it what the policy does anyway counts for more, and what is only a little better may
+    not win. Returns in training, and the value of a first observation, are of acting so."""
     gradient_clip: float | None = 0.5
     """Threshold of gradient clipping; none to turn it off. For adaptive clipping a ratio, 0.01 to 0.16."""
     gradient_clip_by: Clipping = "norm"
@@ -63,6 +70,20 @@ def check(config: PPOConfig, network: NetworkConfig, actions: Space) -> None:
     for name in ("value_clip", "target_kl"):
         value = getattr(config, name)
         require(value is None or value > 0, f"{name} = {value}", "It has to be positive; leave it out for none.")
+    share = config.exploring_starts
+    require(0.0 <= share <= 1.0, f"exploring_starts = {share}", "It is a share of the episodes, from 0.0 to 1.0.")
+    require(
+        not share or not isinstance(actions, Box),
+        f"exploring_starts = {share} for continuous actions.",
+        "It draws from all actions alike, and there are infinitely many.",
+        "Leave it out; network.initial_log_std says how widely they explore.",
+    )
+    require(
+        not share or config.target_kl is None,
+        f"exploring_starts = {share} with target_kl = {config.target_kl}.",
+        "The divergence is estimated from the policy's own draws, and these are not.",
+        "Leave one of them out; a smaller clip keeps steps small, too.",
+    )
     require(config.entropy_weight >= 0, f"entropy_weight = {config.entropy_weight}", "It must not be negative.")
 
 

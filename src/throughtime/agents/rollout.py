@@ -82,6 +82,7 @@ def collect(
     length: int,
     piece: int,
     expert_share: Float[Array, ""] | None = None,
+    exploring_starts: float = 0.0,
 ) -> tuple[Actors, Rollout, NetworkState, Float[Array, " B"]]:
     """Acts for `length` steps.
 
@@ -94,6 +95,7 @@ def collect(
         piece: steps between stored states (the length of truncated BPTT); divides T.
         expert_share: asks the environment's expert at every step, and takes its action instead of the policy's own in
             this share of the steps; None: there is none to ask.
+        exploring_starts: draws this share of the episodes' first actions from all that are allowed, each as likely.
 
     Returns:
         The actors after T steps; the rollout; the network's states *before* the observations of steps 0, piece,
@@ -108,14 +110,20 @@ def collect(
     led = None
     if expert_share is not None:
         led = jax.random.bernoulli(jax.random.fold_in(key, 1), expert_share, (pieces, piece, env.batch_size))
+    opened = None
+    if exploring_starts:
+        opened = jax.random.bernoulli(jax.random.fold_in(key, 2), exploring_starts, (pieces, piece, env.batch_size))
 
     def one(actors: Actors, inputs):
-        noise, key, led = inputs
+        noise, key, led, opened = inputs
         state = policy.reset_where(actors.reset, actors.policy)
         x = policy.inputs(state, actors.observation, actors.reset, actors.reward)
         network, distribution, value = policy.network.step(state.network, x)
         action = distribution.sample(noise)
         wanted: Any = None
+        if opened is not None:
+            level: Any = distribution.levelled()  # pyright: ignore[reportAttributeAccessIssue]
+            action = select_rows(opened & actors.reset, level.sample(noise), action)
         if led is not None:
             wanted = jax.vmap(env.env.expert)(actors.environment)
             action = select_rows(led, wanted, action)
@@ -144,7 +152,7 @@ def collect(
         actors, steps = jax.lax.scan(one, actors, inputs)
         return actors, (before, steps)
 
-    actors, (starts, rollout) = jax.lax.scan(one_piece, actors, (noise, keys, led))
+    actors, (starts, rollout) = jax.lax.scan(one_piece, actors, (noise, keys, led, opened))
     rollout = jax.tree.map(lambda x: x.reshape(length, *x.shape[2:]), rollout)
     return actors, rollout, starts, _next_values(policy, actors)
 

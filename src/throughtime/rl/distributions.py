@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from throughtime.rl.masks import forbid
+from throughtime.rl.masks import forbid, is_allowed
 
 LOG_2PI = 1.8378770664093453
 LOG_2 = 0.6931471805599453
@@ -93,6 +93,10 @@ class Categorical(NamedTuple):
         """The same over the allowed actions alone: the others have probability 0."""
         return Categorical(forbid(self.logits, allowed))
 
+    def levelled(self) -> "Categorical":
+        """Every allowed action as likely as any other."""
+        return Categorical(forbid(jnp.zeros_like(self.logits), is_allowed(self.logits)))
+
 
 class MultiCategorical(eqx.Module):
     """K independent categorical actions; the k-th over the integers 0 … sizes[k]−1."""
@@ -134,6 +138,10 @@ class MultiCategorical(eqx.Module):
     def restricted(self, allowed: Bool[Array, "*batch A"]) -> "MultiCategorical":
         """The same over the allowed choices alone, those of all K side by side."""
         return MultiCategorical(forbid(self.logits, allowed), self.sizes)
+
+    def levelled(self) -> "MultiCategorical":
+        """Every allowed action as likely as any other."""
+        return MultiCategorical(forbid(jnp.zeros_like(self.logits), is_allowed(self.logits)), self.sizes)
 
 
 def _sum(terms: Iterable[Array]) -> Array:
