@@ -33,11 +33,11 @@ def rollout(env, share, bias=None, B=64, T=32):
     def acted(policy, actors):
         return collect(policy, environments, actors, jax.random.key(2), T, T, exploring_starts=share)[1]
 
-    return policy, jax.device_get(eqx.filter_jit(acted)(policy, actors))
+    return jax.device_get(eqx.filter_jit(acted)(policy, actors))
 
 
 def test_the_share_of_first_actions_is_drawn_from_all_and_no_other_action_is():
-    _, steps = rollout(Clock(), 0.6)
+    steps = rollout(Clock(), 0.6)
     first = steps.actions[steps.resets]
     assert len(first) > 400
     assert_array_equal(steps.actions[~steps.resets], 0)
@@ -46,15 +46,15 @@ def test_the_share_of_first_actions_is_drawn_from_all_and_no_other_action_is():
 
 
 def test_without_a_share_it_is_the_same_rollout():
-    _, ours = rollout(Clock(), 0.0, [0.0, 0.5, 1.0])
-    _, none = rollout(Clock(), 1e-12, [0.0, 0.5, 1.0])  # drawn for, and never drawn
+    ours = rollout(Clock(), 0.0, [0.0, 0.5, 1.0])
+    none = rollout(Clock(), 1e-12, [0.0, 0.5, 1.0])  # drawn for, and never drawn
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(none), strict=True):
         assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("sizes", [(5,), (3, 4)])
 def test_a_forbidden_first_action_is_not_drawn(sizes):
-    _, steps = rollout(Gates(sizes), 1.0)
+    steps = rollout(Gates(sizes), 1.0)
     masks = steps.observations[..., 2:][steps.resets].astype(bool)
     actions = steps.actions[steps.resets].reshape(len(masks), -1)
     for k, at in enumerate(np.cumsum((0, *sizes[:-1]))):

@@ -45,6 +45,11 @@ def test_cartpole_without_velocities():
     assert tt.PPO(env, memory="none").train(500_000, seed=SEED).evaluate(1000).mean <= 250
 
 
+def test_a_cue_that_has_to_be_fetched_first():
+    """½ without memory, and without fetching the cue, which nobody does of themselves."""
+    assert tt.PPO(tt.make("t-maze-active")).train(seed=SEED).evaluate(200).mean >= 0.95
+
+
 def test_pendulum_without_velocities():
     """The full state reaches about −150 to −170; a memoryless policy cannot swing up and hold."""
     env = tt.make("pendulum-positions")
