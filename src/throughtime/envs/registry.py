@@ -75,7 +75,7 @@ ENVIRONMENTS: Mapping[str, EnvironmentEntry] = MappingProxyType(
             "A cue at the start tells where to turn at the corridor's end (passive memory).",
         ),
         "t-maze-active": EnvironmentEntry(
-            TMaze, {"active": True}, "The same, but the cue has to be fetched first (active memory)."
+            TMaze, {"active": True}, "The T-maze, but the cue has to be fetched first (active memory)."
         ),
         "cartpole-positions": EnvironmentEntry(
             CartPole, {"velocities": False, "delayed": False}, "CartPole-v1 with its velocities hidden."
